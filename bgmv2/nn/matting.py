@@ -1,0 +1,121 @@
+"""The whole network: `MattingBase` is coarse and quick, `MattingRefine` adds the full-resolution refiner.
+
+Both see the frame ``I = alpha * F + (1 - alpha) * B`` and the plate, an imperfect picture of ``B``. They answer with alpha
+and the foreground *residual* ``FR = F - I``: it is zero where nothing is to be changed, and a residual computed at low
+resolution can be added to the frame at full resolution.
+
+Source: Lin et al., *Real-Time High-Resolution Background Matting*, CVPR 2021, arXiv 2012.07810.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torchvision.models.segmentation.deeplabv3 import ASPP
+
+from bgmv2.config import ModelConfig
+from bgmv2.nn.backbones import BACKBONES
+from bgmv2.nn.decoder import Decoder
+from bgmv2.nn.patches import PATCH
+from bgmv2.nn.refiner import Refiner
+
+HIDDEN = 32  # channels that carry features from base to refiner
+Coarse = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+class MattingBase(nn.Module):
+    """Alpha, foreground, predicted error and hidden features at the resolution of the input.
+
+    Args:
+        config: only `backbone` matters here.
+
+    Input:
+        src, bgr: ``(B, 3, H, W)`` frame and plate, RGB, 0..1, any size.
+    Output:
+        pha ``(B, 1, H, W)``, fgr ``(B, 3, H, W)``, err ``(B, 1, H, W)``, all 0..1; hid ``(B, 32, H, W)``, not negative.
+
+    Example:
+        >>> pha, fgr, err, hid = MattingBase(ModelConfig("mobilenetv2"))(src, bgr)
+    """
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        if config.backbone not in BACKBONES:
+            raise ValueError(f"there are the backbones {', '.join(BACKBONES)}, got {config.backbone = }")
+        row = BACKBONES[config.backbone]
+        self.config = config
+        self.backbone = row.build()
+        self.aspp = ASPP(row.channels, [3, 6, 9])
+        self.decoder = Decoder((256, 128, 64, 48, 1 + 3 + 1 + HIDDEN), row.skips)
+
+    def forward(self, src: torch.Tensor, bgr: torch.Tensor) -> Coarse:
+        check_pair(src, bgr)
+        pha, residual, err, hid = self.coarse(src, bgr)
+        return pha, (src + residual).clamp(0, 1), err, hid
+
+    def coarse(self, src: torch.Tensor, bgr: torch.Tensor) -> Coarse:
+        """Like `forward`, with the foreground residual in the place of the foreground."""
+        x4, x3, x2, x1, x0 = self.backbone(torch.cat([src, bgr], dim=1))
+        x = self.decoder(self.aspp(x4), x3, x2, x1, x0)
+        return x[:, 0:1].clamp(0, 1), x[:, 1:4], x[:, 4:5].clamp(0, 1), x[:, 5:].relu()
+
+
+class MattingRefine(MattingBase):
+    """The base network on small pictures, then the refiner on full-resolution patches.
+
+    Args:
+        config: all of it.
+
+    Input:
+        src, bgr: ``(B, 3, H, W)`` frame and plate, RGB, 0..1. Any size: it is padded to multiples of 4 inside.
+    Output:
+        pha ``(B, 1, H, W)``, fgr ``(B, 3, H, W)``; coarse pha_sm ``(B, 1, h, w)``, fgr_sm ``(B, 3, h, w)``,
+        err_sm ``(B, 1, h, w)``; all 0..1. ref_sm ``(B, 1, ceil(H / 4), ceil(W / 4))`` is 1 where a patch was refined.
+
+    Example:
+        >>> model = MattingRefine(ModelConfig("resnet50", backbone_scale=1 / 4, refine_mode="full"))
+        >>> pha, fgr, pha_sm, fgr_sm, err_sm, ref_sm = model(src, bgr)
+    """
+
+    def __init__(self, config: ModelConfig):
+        super().__init__(config)
+        self.backbone_scale = config.backbone_scale
+        self.refiner = Refiner(
+            config.refine_mode, config.refine_sample_pixels, config.refine_threshold, config.refine_kernel_size
+        )
+
+    def forward(
+        self, src: torch.Tensor, bgr: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        check_pair(src, bgr)
+        height, width = src.shape[2], src.shape[3]
+        pad = [0, -width % PATCH, 0, -height % PATCH]
+        if pad[1] > 0 or pad[3] > 0:
+            src = F.pad(src, pad, mode="replicate")
+            bgr = F.pad(bgr, pad, mode="replicate")
+
+        coarse_size = [
+            max(1, int(src.shape[2] * self.backbone_scale)),
+            max(1, int(src.shape[3] * self.backbone_scale)),
+        ]
+        src_sm = F.interpolate(src, size=coarse_size, mode="bilinear", align_corners=False)
+        bgr_sm = F.interpolate(bgr, size=coarse_size, mode="bilinear", align_corners=False)
+        pha_sm, residual_sm, err_sm, hid_sm = self.coarse(src_sm, bgr_sm)
+
+        pha, residual, ref_sm = self.refiner(src, bgr, pha_sm, residual_sm, err_sm, hid_sm)
+        pha = pha[:, :, :height, :width].clamp(0, 1)
+        fgr = (src + residual)[:, :, :height, :width].clamp(0, 1)
+        return pha, fgr, pha_sm, (src_sm + residual_sm).clamp(0, 1), err_sm, ref_sm
+
+
+def check_pair(src: torch.Tensor, bgr: torch.Tensor) -> None:
+    """Refuse what is not a frame and its plate.
+
+    Raises:
+        ValueError: the shapes are not both ``(B, 3, H, W)``.
+    """
+    if src.dim() != 4 or src.shape[1] != 3 or src.numel() == 0:
+        raise ValueError(f"a frame is (B, 3, H, W), got {src.shape}")
+    if bgr.shape != src.shape:
+        raise ValueError(f"frame and plate have one shape, got {src.shape} and {bgr.shape}")

@@ -1,0 +1,71 @@
+"""Choosing, cutting out and putting back 4x4 patches of full-resolution pixels.
+
+A patch is known by its place ``(b, y, x)`` in the grid of a quarter of the frame's size.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+PATCH = 4
+Places = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+def select(err: torch.Tensor, mode: str, sample_pixels: int, threshold: float) -> torch.Tensor:
+    """Say which patches to refine.
+
+    Args:
+        err: ``(B, 1, H/4, W/4)`` predicted error, 0..1.
+        mode: `sampling`, `thresholding` or `full`.
+        sample_pixels: in `sampling`, pixels to refine in each picture; patches without any error are never chosen.
+        threshold: in `thresholding`, the error above which a patch is chosen.
+
+    Returns:
+        ``(B, 1, H/4, W/4)`` of err's type, 1 for the chosen patches and 0 for the others.
+    """
+    if mode == "sampling":
+        flat = err.flatten(1)
+        k = min(sample_pixels // (PATCH * PATCH), flat.shape[1])
+        chosen = torch.zeros_like(flat).scatter_(1, flat.topk(k, dim=1, sorted=False).indices, 1.0)
+        return chosen.mul_(flat.gt(0).to(err.dtype)).view_as(err)
+    if mode == "thresholding":
+        return err.gt(threshold).to(err.dtype)
+    return torch.ones_like(err)
+
+
+def crop(x: torch.Tensor, places: Places, size: int, margin: int) -> torch.Tensor:
+    """Cut out the chosen patches with a margin of neighbours; zeros stand outside the picture.
+
+    Args:
+        x: ``(B, C, H, W)``, H and W multiples of `size`.
+        places: ``(b, y, x)`` indices of N patches.
+        size: side of a patch in pixels of x.
+        margin: pixels to take on each side.
+
+    Returns:
+        ``(N, C, size + 2 * margin, size + 2 * margin)``.
+    """
+    window = size + 2 * margin
+    x = x.permute(0, 2, 3, 1)
+    if margin > 0:
+        x = F.pad(x, [0, 0, margin, margin, margin, margin])
+    windows = x.unfold(1, window, size).unfold(2, window, size)  # a view: nothing is copied before the indexing
+    return windows[places[0], places[1], places[2]]
+
+
+def replace(x: torch.Tensor, patches: torch.Tensor, places: Places) -> torch.Tensor:
+    """Put patches back where they were cut out.
+
+    Args:
+        x: ``(B, C, H, W)``, H and W multiples of 4; left as it is.
+        patches: ``(N, C, 4, 4)``.
+        places: ``(b, y, x)`` indices of the N patches.
+
+    Returns:
+        ``(B, C, H, W)``.
+    """
+    b, c, h, w = x.shape
+    grid = x.view(b, c, h // PATCH, PATCH, w // PATCH, PATCH).permute(0, 2, 4, 1, 3, 5).contiguous()
+    grid[places[0], places[1], places[2]] = patches.to(x.dtype)
+    return grid.permute(0, 3, 1, 4, 2, 5).reshape(b, c, h, w)

@@ -1,0 +1,146 @@
+"""The nouns that travel between the rooms: `Frame`, `VideoInfo`, `Plate`, `Matte`, and what a source and a sink are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture of a clip and the instant at which it is shown.
+
+    Args:
+        pixels: ``(H, W, 3)`` RGB, ``(H, W, 4)`` RGBA with straight alpha, or ``(H, W)`` grey; uint8 or uint16, full range.
+        pts: presentation timestamp, in units of `time_base`.
+        time_base: seconds per tick.
+
+    Raises:
+        ValueError: the array has another shape or type.
+    """
+
+    pixels: np.ndarray
+    pts: int = 0
+    time_base: Fraction = Fraction(1, 1)
+
+    def __post_init__(self) -> None:
+        if self.pixels.dtype not in (np.uint8, np.uint16):
+            raise ValueError(f"a frame holds uint8 or uint16, got {self.pixels.dtype = }")
+        if self.pixels.ndim != 2 and not (self.pixels.ndim == 3 and self.pixels.shape[2] in (3, 4)):
+            raise ValueError(f"a frame is (H, W, 3), (H, W, 4) or (H, W), got {self.pixels.shape = }")
+
+    @property
+    def seconds(self) -> float:
+        """When the picture is shown, in seconds from the clip's zero."""
+        return float(self.pts * self.time_base)
+
+
+@dataclass(frozen=True)
+class ColorInfo:
+    """How a clip's code values mean colours; the numbers are those of ITU-T H.273, 2 is *unspecified*.
+
+    Args:
+        matrix: matrix coefficients, 1 is BT.709, 5 and 6 BT.601, 9 BT.2020.
+        primaries: colour primaries.
+        transfer: transfer characteristics.
+        full_range: True for 0..255, False for 16..235.
+    """
+
+    matrix: int = 1
+    primaries: int = 1
+    transfer: int = 1
+    full_range: bool = False
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What is known of a clip before its first frame is decoded.
+
+    Args:
+        width: of the upright picture, in pixels.
+        height: of the upright picture, in pixels.
+        rate: average frames per second.
+        time_base: seconds per tick of the frames' timestamps.
+        rotation: degrees counter-clockwise by which the stored picture was turned to stand upright; frames are delivered
+            upright, so this is for the record.
+        color: what the clip's colour tags say; untagged clips are told by their height, as players do.
+        frames: a hint for progress bars, never a loop bound; None if unknown.
+    """
+
+    width: int
+    height: int
+    rate: Fraction = Fraction(30)
+    time_base: Fraction = Fraction(1, 30)
+    rotation: int = 0
+    color: ColorInfo = ColorInfo()
+    frames: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Plate:
+    """The clean background that was filmed without the subject.
+
+    Args:
+        bgr: ``(3, H, W)`` float32 in 0..1, RGB, sized like the clip.
+
+    Raises:
+        ValueError: the tensor has another shape or type.
+    """
+
+    bgr: torch.Tensor
+
+    def __post_init__(self) -> None:
+        if self.bgr.ndim != 3 or self.bgr.shape[0] != 3 or not self.bgr.is_floating_point():
+            raise ValueError(f"a plate is a float tensor (3, H, W), got {self.bgr.shape = }, {self.bgr.dtype = }")
+
+
+class Matte(NamedTuple):
+    """What the network says of a batch of frames; all in 0..1.
+
+    Args:
+        pha: ``(B, 1, H, W)`` alpha.
+        fgr: ``(B, 3, H, W)`` foreground colours, straight (not multiplied by alpha).
+        err: ``(B, 1, h, w)`` error the base network predicts for its own alpha, coarse.
+        ref: ``(B, 1, ceil(H / 4), ceil(W / 4))`` 1 where a 4x4 patch was refined.
+    """
+
+    pha: torch.Tensor
+    fgr: torch.Tensor
+    err: torch.Tensor
+    ref: torch.Tensor
+
+
+class FrameSource(Protocol):
+    """Frames in order of presentation; iterate once, then close."""
+
+    @property
+    def info(self) -> VideoInfo:
+        """What is known before the first frame."""
+        ...
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+    def close(self) -> None:
+        """Release the file or device; may be called twice."""
+        ...
+
+
+class FrameSink(Protocol):
+    """Takes frames in order of presentation; nothing stands under the final name before `close`."""
+
+    def write(self, frame: Frame) -> None:
+        """Add one frame."""
+        ...
+
+    def close(self) -> None:
+        """Finish, and give the result its final name."""
+        ...
+
+    def discard(self) -> None:
+        """Remove what was written so far; does nothing after `close`."""
+        ...
