@@ -64,12 +64,12 @@ class MobileNetV2Encoder(MobileNetV2):
         del self.classifier
 
     def forward(self, x: torch.Tensor) -> Maps:
-        x0 = x  # 1/1
-        x1 = self.features[:2](x0)  # 1/2
-        x2 = self.features[2:4](x1)  # 1/4
-        x3 = self.features[4:7](x2)  # 1/8
-        x4 = self.features[7:](x3)  # 1/16
-        return x4, x3, x2, x1, x0
+        skips = [x]
+        for index, block in enumerate(self.features):  # TorchScript can walk along a Sequential, not call a slice of it
+            if index in [2, 4, 7]:  # the next block strides: 1/2, 1/4, 1/8
+                skips.append(x)
+            x = block(x)
+        return x, skips[3], skips[2], skips[1], skips[0]
 
 
 class Backbone(NamedTuple):

@@ -15,9 +15,9 @@ from torch import nn
 from torchvision.models.segmentation.deeplabv3 import ASPP
 
 from bgmv2.config import ModelConfig
+from bgmv2.nn import patches
 from bgmv2.nn.backbones import BACKBONES
 from bgmv2.nn.decoder import Decoder
-from bgmv2.nn.patches import PATCH
 from bgmv2.nn.refiner import Refiner
 
 HIDDEN = 32  # channels that carry features from base to refiner
@@ -90,7 +90,7 @@ class MattingRefine(MattingBase):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         check_pair(src, bgr)
         height, width = src.shape[2], src.shape[3]
-        pad = [0, -width % PATCH, 0, -height % PATCH]
+        pad = [0, -width % patches.PATCH, 0, -height % patches.PATCH]
         if pad[1] > 0 or pad[3] > 0:
             src = F.pad(src, pad, mode="replicate")
             bgr = F.pad(bgr, pad, mode="replicate")

@@ -12,13 +12,13 @@ PATCH = 4
 Places = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
-def select(err: torch.Tensor, mode: str, sample_pixels: int, threshold: float) -> torch.Tensor:
+def select(err: torch.Tensor, mode: str, count: int, threshold: float) -> torch.Tensor:
     """Say which patches to refine.
 
     Args:
         err: ``(B, 1, H/4, W/4)`` predicted error, 0..1.
         mode: `sampling`, `thresholding` or `full`.
-        sample_pixels: in `sampling`, pixels to refine in each picture; patches without any error are never chosen.
+        count: in `sampling`, the number of patches to refine in each picture; those without any error are never chosen.
         threshold: in `thresholding`, the error above which a patch is chosen.
 
     Returns:
@@ -26,8 +26,8 @@ def select(err: torch.Tensor, mode: str, sample_pixels: int, threshold: float) -
     """
     if mode == "sampling":
         flat = err.flatten(1)
-        k = min(sample_pixels // (PATCH * PATCH), flat.shape[1])
-        chosen = torch.zeros_like(flat).scatter_(1, flat.topk(k, dim=1, sorted=False).indices, 1.0)
+        largest = flat.topk(min(count, flat.shape[1]), dim=1, sorted=False).indices
+        chosen = torch.zeros_like(flat).scatter_(1, largest, 1.0)
         return chosen.mul_(flat.gt(0).to(err.dtype)).view_as(err)
     if mode == "thresholding":
         return err.gt(threshold).to(err.dtype)
@@ -58,14 +58,16 @@ def replace(x: torch.Tensor, patches: torch.Tensor, places: Places) -> torch.Ten
     """Put patches back where they were cut out.
 
     Args:
-        x: ``(B, C, H, W)``, H and W multiples of 4; left as it is.
-        patches: ``(N, C, 4, 4)``.
+        x: ``(B, C, H, W)``, H and W multiples of `size`; left as it is.
+        patches: ``(N, C, size, size)``.
         places: ``(b, y, x)`` indices of the N patches.
 
     Returns:
         ``(B, C, H, W)``.
     """
     b, c, h, w = x.shape
-    grid = x.view(b, c, h // PATCH, PATCH, w // PATCH, PATCH).permute(0, 2, 4, 1, 3, 5).contiguous()
+    size = patches.shape[2]
+    grid = x.view(b, c, h // size, size, w // size, size).permute(0, 2, 4, 1, 3, 5)
+    grid = grid.clone(memory_format=torch.contiguous_format)
     grid[places[0], places[1], places[2]] = patches.to(x.dtype)
     return grid.permute(0, 3, 1, 4, 2, 5).reshape(b, c, h, w)

@@ -58,7 +58,7 @@ class Refiner(nn.Module):
         quarter = [full[0] // patches.PATCH, full[1] // patches.PATCH]
 
         err = F.interpolate(err, size=quarter, mode="bilinear", align_corners=False)
-        ref = patches.select(err, self.mode, self.sample_pixels, self.threshold)
+        ref = patches.select(err, self.mode, self.sample_pixels // (patches.PATCH * patches.PATCH), self.threshold)
 
         pictures = torch.cat([src, bgr], dim=1)
         pictures_half = F.interpolate(pictures, size=half, mode="bilinear", align_corners=False)

@@ -1,0 +1,266 @@
+"""The training itself: the base network first, then base and refiner together."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, IterableDataset
+from tqdm import tqdm
+
+from bgmv2.config import ModelConfig
+from bgmv2.nn.checkpoint import load_strictly, save_checkpoint
+from bgmv2.nn.matting import MattingBase, MattingRefine
+from bgmv2.training.compose import ComposeConfig, Composer, Pair
+from bgmv2.training.data import Material
+from bgmv2.training.losses import alpha_loss, error_loss, foreground_loss
+
+STATE = "state.pt"
+WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training run, whole; it lies in the checkpoint.
+
+    Args:
+        model: the network.
+        compose: how pairs are made.
+        base_steps: steps of the base network alone, on small pictures.
+        joint_steps: steps of base and refiner together, on large pictures.
+        base_sides: smallest and largest side of the base's pictures, in pixels.
+        joint_sides: the same of the joint step's.
+        base_batch: pictures in a step.
+        joint_batch: pictures in a joint step.
+        rate: learning rate of decoder, ASPP and refiner in the base step; the backbone learns at a fifth of it, and all at
+            half of it in the joint step. Source of the proportions: Lin et al. 2021.
+        ema: the weights that are kept are a running mean over about ``1 / (1 - ema)`` steps.
+        seed: of everything drawn.
+    """
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    compose: ComposeConfig = field(default_factory=ComposeConfig)
+    base_steps: int = 2400
+    joint_steps: int = 700
+    base_sides: tuple[int, int] = (128, 288)
+    joint_sides: tuple[int, int] = (384, 768)
+    base_batch: int = 8
+    joint_batch: int = 4
+    rate: float = 1e-3
+    ema: float = 0.995
+    seed: int = 0
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
+        """The inverse of `dataclasses.asdict`."""
+        values = dict(values, model=ModelConfig(**values["model"]), compose=ComposeConfig(**values["compose"]))
+        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+
+
+class Trainer:
+    """One run, in a folder: `state.pt` to go on from, `weights.safetensors` to use, and the losses so far.
+
+    Args:
+        config: of the run.
+        material: of the training split; lies on the device that trains.
+        folder: of the run; an earlier state in it is taken up.
+        imagenet: a start for the backbone, from `tools/fetch_imagenet.py`.
+        precision: `bfloat16` or `float16` to train with autocast, `float32` without.
+
+    Raises:
+        ValueError: the folder holds a run of another configuration.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        material: Material,
+        folder: str | PathLike[str],
+        *,
+        imagenet: str | PathLike[str] | None = None,
+        precision: str = "float32",
+    ):
+        self.config = config
+        self.material = material
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.device = material.rooms[0].device
+        self.autocast = torch.autocast(
+            self.device.type, dtype=getattr(torch, precision), enabled=precision != "float32"
+        )
+        torch.manual_seed(config.seed)
+        self.model = MattingRefine(config.model).to(self.device, memory_format=torch.channels_last)
+        if imagenet is not None:
+            self.model.backbone.load_state_dict(load_file(imagenet))
+        self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True)
+        self.optimizer = self._optimizer()
+        self.step = 0
+        self.losses: list[dict[str, float]] = []
+        if (self.folder / STATE).exists():
+            self._load()
+
+    @property
+    def steps(self) -> int:
+        """Of both stages together."""
+        return self.config.base_steps + self.config.joint_steps
+
+    def run(self, *, save_every: int, until: float = math.inf) -> Iterator[int]:
+        """Train to the end, or until a time, saving on the way.
+
+        Args:
+            save_every: steps between two saved states.
+            until: value of `time.monotonic` at which to stop and save.
+
+        Yields:
+            The number of steps done, after each saving.
+        """
+        with tqdm(total=self.steps, initial=self.step, unit="step", smoothing=0.05) as progress:
+            for stage in ("base", "joint"):
+                end = self.config.base_steps if stage == "base" else self.steps
+                pairs = self._pairs(stage, end - self.step)
+                for pair in pairs:
+                    self.losses.append({"step": self.step, **self._train_step(pair, stage)})
+                    self.step += 1
+                    progress.set_postfix(stage=stage, alpha=f"{self._recent('pha'):.4f}", refresh=False)
+                    progress.update()
+                    late = time.monotonic() > until
+                    if late or self.step % save_every == 0 or self.step == self.steps:
+                        self.save()
+                        yield self.step
+                    if late:
+                        return
+
+    def _train_step(self, pair: Pair, stage: str) -> dict[str, float]:
+        self.model.train()
+        self._set_rates(stage)
+        src, bgr, pha, fgr = (x.to(self.device).contiguous(memory_format=torch.channels_last) for x in pair)
+        with self.autocast:
+            if stage == "base":
+                losses = coarse_losses(*MattingBase.forward(self.model, src, bgr)[:3], pha, fgr)
+            else:
+                losses = self._joint_losses(src, bgr, pha, fgr)
+        total = torch.stack(list(losses.values())).sum()
+        if not total.isfinite():
+            raise FloatingPointError(f"the loss is {total.item()} at step {self.step}: lower the learning rate")
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+        self.optimizer.step()
+        self.average.update_parameters(self.model)
+        return {name: value.item() for name, value in losses.items()}
+
+    def _joint_losses(
+        self, src: torch.Tensor, bgr: torch.Tensor, pha: torch.Tensor, fgr: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        pred_pha, pred_fgr, pred_pha_sm, pred_fgr_sm, pred_err_sm, _ = self.model(src, bgr)
+        size = pred_pha_sm.shape[2:]
+        pha_sm, fgr_sm = (
+            F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False) for x in (pha, fgr)
+        )
+        return {
+            "full_pha": alpha_loss(pred_pha, pha),
+            "full_fgr": foreground_loss(pred_fgr, fgr, pha),
+            **coarse_losses(pred_pha_sm, pred_fgr_sm, pred_err_sm, pha_sm, fgr_sm),
+        }
+
+    def _pairs(self, stage: str, count: int) -> Iterator[Pair]:
+        """Pairs from here on; on the CPU another process makes them while this one trains."""
+        stream = _PairStream(self.material, self.config, stage, count, seed=self.config.seed + self.step)
+        if self.device.type != "cpu":
+            return iter(stream)
+        return iter(DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=3))
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        parts = {name: list(getattr(self.model, name).parameters()) for name in ("backbone", "aspp", "decoder", "refiner")}
+        return torch.optim.AdamW([{"params": p, "name": name} for name, p in parts.items()], weight_decay=1e-4)
+
+    def _set_rates(self, stage: str) -> None:
+        """A short warm-up, then a cosine down to nothing, in each stage anew."""
+        if stage == "base":
+            done, count = self.step, self.config.base_steps
+        else:
+            done, count = self.step - self.config.base_steps, self.config.joint_steps
+        rate = self.config.rate * min(1.0, (done + 1) / 50) * (0.02 + 0.98 * math.cos(math.pi / 2 * done / count) ** 2)
+        share = {"backbone": 0.2, "aspp": 1.0, "decoder": 1.0, "refiner": 0.0}
+        if stage == "joint":
+            share = {"backbone": 0.1, "aspp": 0.1, "decoder": 0.2, "refiner": 1.0}
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * share[group["name"]]
+
+    def _recent(self, name: str) -> float:
+        values = [row[name] for row in self.losses[-50:]]
+        return sum(values) / len(values)
+
+    def save(self) -> None:
+        """Write the state and the averaged weights; each file appears whole or not at all."""
+        partial = self.folder / f".{STATE}.part"
+        state = {
+            "config": asdict(self.config),
+            "step": self.step,
+            "losses": self.losses,
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        torch.save(state, partial)
+        partial.replace(self.folder / STATE)
+        save_checkpoint(self.folder / WEIGHTS, self.average.module.state_dict(), self.config.model, half=True)
+
+    def _load(self) -> None:
+        state = torch.load(self.folder / STATE, map_location=self.device, weights_only=True)
+        earlier = TrainConfig.from_dict(state["config"])
+        other = [f.name for f in fields(TrainConfig) if getattr(earlier, f.name) != getattr(self.config, f.name)]
+        if set(other) - {"base_steps", "joint_steps"}:  # a run may be made longer or shorter
+            raise ValueError(f"{self.folder} holds a run with another {', '.join(other)}: take a new folder")
+        self.step = state["step"]
+        self.losses = state["losses"]
+        load_strictly(self.model, state["model"], origin=str(self.folder / STATE))
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def coarse_losses(
+    pred_pha: torch.Tensor,
+    pred_fgr: torch.Tensor,
+    pred_err: torch.Tensor,
+    true_pha: torch.Tensor,
+    true_fgr: torch.Tensor,
+) -> dict[str, torch.Tensor]:
+    """The base network's three losses, all at the resolution of its answer."""
+    return {
+        "pha": alpha_loss(pred_pha, true_pha),
+        "fgr": foreground_loss(pred_fgr, true_fgr, true_pha),
+        "err": error_loss(pred_err, pred_pha, true_pha),
+    }
+
+
+class _PairStream(IterableDataset):
+    """A number of batches, their sizes drawn from the stage's sides in steps of 32 pixels."""
+
+    def __init__(self, material: Material, config: TrainConfig, stage: str, count: int, *, seed: int):
+        self.material = material
+        self.config = config
+        self.stage = stage
+        self.count = count
+        self.seed = seed
+
+    def __iter__(self) -> Iterator[Pair]:
+        config = self.config
+        low, high = config.base_sides if self.stage == "base" else config.joint_sides
+        batch = config.base_batch if self.stage == "base" else config.joint_batch
+        sides = random.Random(self.seed)
+        composer = Composer(self.material, config.compose, seed=self.seed)
+        for _ in range(self.count):
+            height = sides.randrange(low, (low + high) // 2 + 1, 32)
+            width = sides.randrange(low, high + 1, 32)
+            yield composer.batch(batch, height, width)

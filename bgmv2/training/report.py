@@ -1,0 +1,49 @@
+"""Pictures of a run: the losses as curves, and what the network makes of pairs it has not seen."""
+
+from __future__ import annotations
+
+from os import PathLike
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import torch
+import torch.nn.functional as F
+from torchvision.utils import save_image
+
+from bgmv2.nn.matting import MattingRefine
+from bgmv2.training.compose import Pair
+
+MAGENTA = (1.0, 0.0, 1.0)
+
+
+def plot_losses(losses: list[dict[str, float]], path: str | PathLike[str], *, window: int = 25) -> None:
+    """Draw every loss over the steps, each a mean over a window, on a logarithmic scale."""
+    figure, axes = plt.subplots(figsize=(10, 5), layout="constrained")
+    for name in sorted({name for row in losses for name in row} - {"step"}):
+        steps, values = zip(*((row["step"], row[name]) for row in losses if name in row), strict=True)
+        series = torch.tensor(values)
+        if len(series) > window:
+            series = F.avg_pool1d(series[None, None], window, stride=1)[0, 0]
+        axes.plot(steps[-len(series) :], series, label=name)
+    axes.set_yscale("log")
+    axes.set_xlabel("step")
+    axes.legend()
+    axes.grid(True, which="both", alpha=0.3)
+    figure.savefig(path, dpi=90)
+    plt.close(figure)
+
+
+@torch.inference_mode()
+def sample_sheet(model: MattingRefine, pair: Pair, path: str | PathLike[str]) -> None:
+    """Save a sheet: a column a picture; frame, plate, true and predicted alpha, error map, patches, over magenta."""
+    model.eval()
+    pred_pha, pred_fgr, _, _, err_sm, ref_sm = model(pair.src, pair.bgr)
+    magenta = pred_fgr.new_tensor(MAGENTA).view(1, 3, 1, 1)
+    com = pred_pha * pred_fgr + (1 - pred_pha) * magenta
+    rows = [pair.src, pair.bgr, pair.pha, pred_pha, err_sm, ref_sm, com]
+    size = pair.src.shape[2:]
+    rows = [F.interpolate(row.float(), size=size, mode="nearest").expand(-1, 3, -1, -1) for row in rows]
+    save_image(torch.cat(rows), path, nrow=pair.src.shape[0])
