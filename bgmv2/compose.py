@@ -1,14 +1,13 @@
 """Layers of a picture: putting foreground over backdrop, colours, blur, and floats to integers.
 
-**Convention**: pictures are RGB floats in 0..1, ``(3, H, W)`` or ``(B, 3, H, W)``. Foregrounds are straight: their colours
-are not multiplied by alpha. All arithmetic is on the code values as they stand in the clip, as players and editors do it.
+**Convention**: pictures are RGB floats in 0..1, ``(3, H, W)`` or ``(B, 3, H, W)``. Foregrounds are straight: their
+colours are not multiplied by alpha. All arithmetic is on the code values of the clip, as players and editors do it.
 """
 
 from __future__ import annotations
 
 import math
 from contextlib import suppress
-from difflib import get_close_matches
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +16,7 @@ from PIL import ImageColor
 
 from bgmv2.errors import BackdropError
 
-# Who asks a matting tool for green wants to key it later, so it is that of chroma-key cloth and paint, not CSS's dark one.
+# Who asks a matting tool for green wants to key it later: it is that of chroma-key cloth, not CSS's dark one.
 CHROMA_GREEN = "#00b140"
 
 
@@ -72,8 +71,8 @@ def parse_color(text: str) -> torch.Tensor:
     """Read a colour as people write it.
 
     Args:
-        text: ``#00b140``, ``#0b4`` or a CSS name such as ``magenta``. The name ``green`` means `CHROMA_GREEN`; CSS's own
-            is ``#008000``, and its brightest is ``lime``.
+        text: ``#00b140``, ``#0b4`` or a CSS name such as ``magenta``. The name ``green`` means `CHROMA_GREEN`; CSS's
+            own is ``#008000``, and its brightest is ``lime``.
 
     Returns:
         ``(3,)`` float32 RGB, 0..1.
@@ -87,9 +86,7 @@ def parse_color(text: str) -> torch.Tensor:
         with suppress(ValueError):
             rgb = ImageColor.getrgb(CHROMA_GREEN if name == "green" else name)
     if len(rgb) != 3:
-        near = get_close_matches(name, ImageColor.colormap, n=1)
-        hint = f"did you mean {near[0]}?" if near else "write it like #00b140, #0b4, green or magenta"
-        raise BackdropError(f"'{text}' is no colour: {hint}")
+        raise BackdropError(f"'{text}' is no colour; write it like #00b140, #0b4, green or magenta")
     return torch.tensor(rgb, dtype=torch.float32) / 255
 
 

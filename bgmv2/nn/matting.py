@@ -1,8 +1,8 @@
 """The whole network: `MattingBase` is coarse and quick, `MattingRefine` adds the full-resolution refiner.
 
-Both see the frame ``I = alpha * F + (1 - alpha) * B`` and the plate, an imperfect picture of ``B``. They answer with alpha
-and the foreground *residual* ``FR = F - I``: it is zero where nothing is to be changed, and a residual computed at low
-resolution can be added to the frame at full resolution.
+Both see the frame ``I = alpha * F + (1 - alpha) * B`` and the plate, an imperfect picture of ``B``. They answer with
+alpha and the foreground *residual* ``FR = F - I``: it is zero where nothing is to be changed, and a residual computed at
+low resolution can be added to the frame at full resolution.
 
 Source: Lin et al., *Real-Time High-Resolution Background Matting*, CVPR 2021, arXiv 2012.07810.
 """

@@ -82,7 +82,7 @@ class Refiner(nn.Module):
         return whole[:, :1], whole[:, 1:], ref
 
     def _refine(self, coarse: torch.Tensor, pictures: torch.Tensor) -> torch.Tensor:
-        """``coarse`` (N, 42, h, w) at half and ``pictures`` (N, 6, 2h - 8, 2w - 8) at full resolution to (N, 4, ., .)."""
+        """``coarse`` (N, 42, h, w) at half, ``pictures`` (N, 6, 2h - 8, 2w - 8) at full resolution, to (N, 4, ., .)."""
         x = self.relu(self.bn1(self.conv1(coarse)))
         x = self.relu(self.bn2(self.conv2(x)))
         x = F.interpolate(x, size=[pictures.shape[2], pictures.shape[3]], mode="nearest")

@@ -43,6 +43,7 @@ class ComposeConfig:
         noise: largest standard deviation on frame and plate, 0..1.
         exposure: strength of the plate's change of exposure and colours, after `bgmv2.plate.photometric` has done its best.
         shift: standard deviation of the plate's error of position, as a share of the height.
+        turn: the same of its direction, in degrees.
         far_shift: some plates are off by up to 1 % and 1 degree (Lin et al. 2021); this many.
     """
 
@@ -54,6 +55,7 @@ class ComposeConfig:
     noise: float = 0.04
     exposure: float = 0.15
     shift: float = 0.002
+    turn: float = 0.1
     far_shift: float = 0.1
 
 
@@ -87,7 +89,7 @@ class Composer:
         config = self.config
 
         subject = augment.blur(subject, draw.chance(0.25) * draw.uniform(0, height / 150))
-        pha = subject[:, 3:]
+        pha = subject[:, 3:].clamp(0, 1)
         fgr = (subject[:, :3] / pha.clamp(min=1e-3)).clamp(0, 1)
         fgr = augment.sharpen(augment.color(fgr, draw, strength=0.5), draw.chance(0.2) * draw.uniform(0, 1.5))
         room = augment.color(room, draw, strength=0.5)
@@ -95,7 +97,7 @@ class Composer:
         src = pha * fgr + (1 - pha) * self._shade(room, pha, draw)
         away = draw.chance(config.far_shift)
         shift = draw.normal(config.shift * height, channels=2) + away * draw.uniform(-0.01, 0.01, channels=2) * height
-        angle = draw.normal(math.radians(0.1)) + away * draw.uniform(-1, 1) * math.radians(1)
+        angle = draw.normal(math.radians(config.turn)) + away * draw.uniform(-1, 1) * math.radians(1)
         bgr = augment.move(room, shift, angle)
         bgr = augment.color(bgr, draw, strength=config.exposure)
         src, bgr = (self._photograph(x, draw) for x in (src, bgr))

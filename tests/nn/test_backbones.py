@@ -36,7 +36,7 @@ def test_the_last_map_of_skips_is_the_input(name):
         assert BACKBONES[name].build().eval()(x)[-1] is x
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", ["mobilenetv2", "resnet50"])
 def test_the_deepest_map_sees_a_pixel_of_the_plate(name):
     torch.manual_seed(0)
     encoder = BACKBONES[name].build().eval()

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from bgmv2.config import ModelConfig
-from bgmv2.nn.backbones import BACKBONES
 from bgmv2.nn.matting import MattingBase, MattingRefine
 
 MODES = ("sampling", "thresholding", "full")
@@ -47,9 +46,13 @@ def pair(batch, height, width, seed=0):
 
 
 @pytest.fixture(autouse=True)
-def _no_gradients():
+def _small_and_plain():
+    """No gradients, and one thread: pictures as small as these only wait for further ones."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     with torch.inference_mode():
         yield
+    torch.set_num_threads(threads)
 
 
 def far(a, b):
@@ -206,19 +209,19 @@ def test_wrong_shapes_are_refused(build, src, bgr):
 
 def scripted(model):
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*torch.jit.script", category=DeprecationWarning)
-        warnings.filterwarnings("ignore", message=".*torch.jit.script", category=FutureWarning)
+        for category in (DeprecationWarning, FutureWarning):
+            warnings.filterwarnings("ignore", message=".*torch.jit.script", category=category)
         return torch.jit.script(model)
 
 
-def assert_script_is_eager(model):
+# Once to profile, once specialised, and once on what that was not made for.
+def assert_script_is_eager(model, sizes=((40, 56), (40, 56), (37, 53))):
     script = scripted(model)
-    for size in ((40, 56), (37, 53)):  # the second size after the first was specialised on
-        for seed in range(2):
-            src, bgr = pair(1, *size, seed=seed)
-            for a, b in zip(script(src, bgr), model(src, bgr), strict=True):
-                assert a.shape == b.shape
-                assert far(a, b) <= TOLERANCE
+    for size in sizes:
+        src, bgr = pair(1, *size)
+        for a, b in zip(script(src, bgr), model(src, bgr), strict=True):
+            assert a.shape == b.shape
+            assert far(a, b) <= TOLERANCE
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -226,19 +229,20 @@ def test_torchscript_of_the_refining_network_computes_the_same(mode):
     assert_script_is_eager(network(mode))
 
 
-def test_torchscript_of_the_refining_network_on_resnet50_computes_the_same():
-    assert_script_is_eager(network("sampling", backbone="resnet50"))
+def test_torchscript_on_resnet50_computes_the_same():
+    assert_script_is_eager(network("sampling", backbone="resnet50"), sizes=[(37, 53)])
 
 
-def test_torchscript_of_the_base_network_computes_the_same():
-    model = MattingBase(ModelConfig()).eval()
-    model.load_state_dict({k: v for k, v in weights("mobilenetv2").items() if not k.startswith("refiner.")})
-    assert_script_is_eager(model)
+@pytest.mark.parametrize("backbone", ["mobilenetv2", "resnet50"])
+def test_torchscript_of_the_base_network_computes_the_same(backbone):
+    model = MattingBase(ModelConfig(backbone)).eval()
+    model.load_state_dict({k: v for k, v in weights(backbone).items() if not k.startswith("refiner.")})
+    assert_script_is_eager(model, sizes=[(37, 53)])
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
-def test_every_backbone_runs_and_can_be_scripted(backbone):
-    model = MattingBase(ModelConfig(backbone)).to("meta").eval()
-    script = scripted(model)
-    for x, y in zip(script(*(z.to("meta") for z in pair(1, 33, 47))), model(*(z.to("meta") for z in pair(1, 33, 47)))):
-        assert x.shape == y.shape
+def test_torchscript_on_resnet101_gives_the_same_shapes():
+    with torch.device("meta"):
+        model = MattingRefine(ModelConfig("resnet101", refine_mode="full")).eval()
+        src, bgr = torch.empty(1, 3, 33, 47), torch.empty(1, 3, 33, 47)
+        for a, b in zip(scripted(model)(src, bgr), model(src, bgr), strict=True):
+            assert a.shape == b.shape

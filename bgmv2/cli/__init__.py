@@ -1,0 +1,66 @@
+"""The command line: `bgmv2 convert` and `bgmv2 image`. Errors become one line on stderr and an exit code.
+
+Exit codes: 0 done; 1 it could not be done, stderr says why; 2 wrong usage; 130 interrupted by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+
+from bgmv2 import __version__
+from bgmv2.cli import convert, image
+from bgmv2.errors import Bgmv2Error
+
+VERBS = (convert, image)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: the words behind `bgmv2`; None takes the process's own.
+
+    Returns:
+        The exit code.
+    """
+    parser = argparse.ArgumentParser(
+        prog="bgmv2",
+        description="A green screen when you have none: film the scene once without the subject, and get the subject's "
+        "alpha and colours for every frame.",
+    )
+    parser.add_argument("--version", action="version", version=f"bgmv2 {__version__}")
+    verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for verb in VERBS:
+        sub = verb.add_parser(verbs)
+        sub.add_argument("--debug", action="store_true", help="show the trace of an error")
+        sub.set_defaults(run=verb.run, parser=sub)
+    args = parser.parse_args(argv)
+    warnings.showwarning = _show_warning
+    try:
+        args.run(args)
+    except KeyboardInterrupt:
+        _say("interrupted: nothing half-written was kept")
+        return 130
+    except Bgmv2Error as error:
+        if args.debug:
+            raise
+        _say(f"error: {_one_line(error)}")
+        return 1
+    return 0
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
+    """Show the warnings meant for users; those of libraries are for developers."""
+    if category is UserWarning:
+        _say(f"warning: {_one_line(message)}")
+
+
+def _say(text: str) -> None:
+    print(f"bgmv2: {text}", file=sys.stderr)
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())

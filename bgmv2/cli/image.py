@@ -1,0 +1,46 @@
+"""`bgmv2 image`: one picture, or a folder of them."""
+
+from __future__ import annotations
+
+import argparse
+
+from bgmv2.cli import options
+from bgmv2.config import RunConfig
+from bgmv2.pipeline import convert_images
+
+EXAMPLES = """\
+examples:
+  bgmv2 image photo.jpg --plate plate.jpg -o out.png                  over green
+  bgmv2 image photo.jpg --plate plate.jpg --rgba cutout.png           with transparency
+  bgmv2 image photos/ --plate plate.jpg --rgba cutouts/               a folder into a folder
+"""
+
+
+def add_parser(verbs: argparse._SubParsersAction) -> argparse.ArgumentParser:
+    """Describe the verb."""
+    parser = verbs.add_parser(
+        "image",
+        help="matte a picture, or a folder of pictures",
+        description="Matte pictures: separate whoever is not on the plate from the background.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    options.add_inputs(parser, "a picture with the subject, or a folder of them")
+    options.add_outputs(parser)
+    options.add_config(parser, RunConfig, options.RUN, "how to compute")
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """Do it."""
+    written = convert_images(
+        args.src,
+        plate=args.plate,
+        backdrop=args.backdrop,
+        run=options.read_config(args, RunConfig),
+        overwrite=args.overwrite,
+        progress=True,
+        **options.read_outputs(args),
+    )
+    for path in written:
+        print(path)

@@ -1,0 +1,305 @@
+"""From files to files: `convert` for clips, `convert_images` for pictures. Each reads top to bottom as one loop."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tqdm import tqdm
+
+from bgmv2 import compose
+from bgmv2.backdrop import Backdrop, open_backdrop
+from bgmv2.config import EncodeConfig, RunConfig
+from bgmv2.errors import OutputError
+from bgmv2.matter import Matter
+from bgmv2.nn.patches import PATCH
+from bgmv2.plate.align import Aligner, Alignment, warp_plate
+from bgmv2.plate.check import check_plate
+from bgmv2.plate.sources import load_plate
+from bgmv2.stream import Prefetch
+from bgmv2.types import Frame, Matte, Plate
+from bgmv2.video.images import check_image, list_images, read_image, write_image
+from bgmv2.video.open import open_sink, open_source
+from bgmv2.video.sink import check_folder
+
+StrPath = str | PathLike[str]
+DEFAULT_BACKDROP = "green"
+WITH_SOUND = ("com", "fgr", "rgba")  # what is watched; alpha, error and patches are data
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a conversion did.
+
+    Args:
+        frames: written to each result.
+        seconds: of wall time, from the first frame on.
+        stages: seconds of work in each stage; they overlap.
+        alignment: how the plate was matched to the camera, in a sentence.
+    """
+
+    frames: int
+    seconds: float
+    stages: Mapping[str, float]
+    alignment: str
+
+    def __str__(self) -> str:
+        stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.stages.items())
+        rate = self.frames / max(self.seconds, 1e-9)
+        return f"{self.frames} frames in {self.seconds:.1f} s ({rate:.1f} a second; {stages})\n{self.alignment}"
+
+
+def convert(
+    clip: StrPath,
+    *,
+    plate: StrPath,
+    com: StrPath | None = None,
+    pha: StrPath | None = None,
+    fgr: StrPath | None = None,
+    rgba: StrPath | None = None,
+    err: StrPath | None = None,
+    ref: StrPath | None = None,
+    backdrop: str = DEFAULT_BACKDROP,
+    run: RunConfig = RunConfig(),
+    encode: EncodeConfig = EncodeConfig(),
+    matter: Matter | None = None,
+    progress: bool = False,
+) -> Report:
+    """Matte a clip and write every result that is named, in one pass.
+
+    Args:
+        clip: the video of the subject.
+        plate: a picture of the clean background, filmed without the subject.
+        com: subject over the backdrop.
+        pha: alpha, grey.
+        fgr: the subject's own colours, without the old background's light at its edges; straight, for use with `pha`.
+        rgba: both in one, straight: ProRes 4444 (.mov), VP9 (.webm), or a folder of PNG.
+        err: the error the base network expected.
+        ref: the patches that were refined.
+        backdrop: what goes behind the subject in `com`: a colour, a picture, a video (looped), or `blur`.
+        run: device, precision, alignment and the network's settings.
+        encode: quality, and whether earlier results may be replaced.
+        matter: a network that is loaded already; then only `run.align` counts.
+        progress: show a progress bar on stderr.
+
+    Raises:
+        Bgmv2Error: in one line, what is wrong and what to do. Nothing half-written stays.
+    """
+    outputs = _chosen(com=com, pha=pha, fgr=fgr, rgba=rgba, err=err, ref=ref)
+    _keep_inputs(outputs, clip, plate, backdrop)
+    with ExitStack() as stack:
+        source = stack.enter_context(closing(open_source(clip)))
+        info = source.info
+        clean = load_plate(plate, info.width, info.height)
+        behind = stack.enter_context(closing(open_backdrop(backdrop, width=info.width, height=info.height)))
+        sinks = {
+            role: stack.enter_context(
+                open_sink(
+                    path,
+                    info,
+                    alpha=role == "rgba",
+                    encode=encode,
+                    audio_from=clip if role in WITH_SOUND else None,
+                )
+            )
+            for role, path in outputs.items()
+        }
+        matter = matter or _matter(run)
+        aligner = Aligner(clean, mode=run.align)
+        lab = _Lab(matter, clean, behind, tuple(outputs))
+
+        start = time.perf_counter()
+        frames = stack.enter_context(Prefetch(source, depth=4))
+        aligned = stack.enter_context(Prefetch(_align(frames, aligner)))
+        developed = stack.enter_context(Prefetch(_develop(aligned, lab)))
+        count = 0
+        encoding = 0.0
+        for frame, pictures in tqdm(developed, total=info.frames, unit="frame", disable=not progress, leave=False):
+            begun = time.perf_counter()
+            for role, sink in sinks.items():
+                sink.write(Frame(pictures[role], frame.pts, frame.time_base))
+            encoding += time.perf_counter() - begun
+            count += 1
+        stages = {"decode": frames.busy, "align": aligned.busy, "matte": developed.busy, "encode": encoding}
+    return Report(count, time.perf_counter() - start, stages, aligner.report.summary())
+
+
+def convert_images(
+    src: StrPath,
+    *,
+    plate: StrPath,
+    com: StrPath | None = None,
+    pha: StrPath | None = None,
+    fgr: StrPath | None = None,
+    rgba: StrPath | None = None,
+    err: StrPath | None = None,
+    ref: StrPath | None = None,
+    backdrop: str = DEFAULT_BACKDROP,
+    run: RunConfig = RunConfig(),
+    overwrite: bool = False,
+    matter: Matter | None = None,
+    progress: bool = False,
+) -> list[Path]:
+    """Matte one picture, or every picture of a folder; all arguments as in `convert`.
+
+    A folder's results are folders too, with the pictures' own names and the suffix .png.
+
+    Returns:
+        What was written.
+
+    Raises:
+        Bgmv2Error: in one line, what is wrong and what to do.
+    """
+    outputs = _chosen(com=com, pha=pha, fgr=fgr, rgba=rgba, err=err, ref=ref)
+    _keep_inputs(outputs, src, plate, backdrop)
+    jobs = _picture_jobs(Path(src), outputs, overwrite=overwrite)
+    matter = matter or _matter(run)
+    plates: dict[tuple[int, int], Plate] = {}
+    written = []
+    for path, targets in tqdm(jobs, unit="picture", disable=not progress, leave=False):
+        frame = Frame(read_image(path))
+        height, width = frame.pixels.shape[:2]
+        if (height, width) not in plates:
+            plates = {(height, width): load_plate(plate, width, height)}
+        clean = plates[height, width]
+        alignment = Aligner(clean, mode=run.align).align(frame.pixels)
+        _warn_of_plate(clean, frame, alignment)
+        with closing(open_backdrop(backdrop, width=width, height=height)) as behind:
+            pictures = _Lab(matter, clean, behind, tuple(outputs))(frame, alignment)
+        for role, target in targets.items():
+            write_image(target, pictures[role], overwrite=overwrite)
+            written.append(target)
+    return written
+
+
+class _Lab:
+    """Develops frames: uploads, warps the plate, mattes, composes, and brings what was ordered back as integers."""
+
+    def __init__(self, matter: Matter, plate: Plate, backdrop: Backdrop, roles: tuple[str, ...]):
+        self.matter = matter
+        self.bgr = matter.upload(plate.bgr).float()
+        self.backdrop = backdrop
+        self.roles = roles
+
+    @torch.inference_mode()
+    def __call__(self, frame: Frame, alignment: Alignment) -> dict[str, np.ndarray]:
+        homography = torch.from_numpy(alignment.homography).to(self.bgr)[None]
+        bgr, _ = warp_plate(self.bgr, homography)
+        gain, bias = (torch.from_numpy(x).to(bgr).view(3, 1, 1) for x in (alignment.exposure.gain, alignment.exposure.bias))
+        bgr = (bgr * gain + bias).clamp(0, 1)
+        matte = self.matter.matte(frame.pixels, plate=bgr)
+        to_integers = compose.to_uint16 if frame.pixels.dtype == np.uint16 else compose.to_uint8
+        return {
+            role: to_integers(self._picture(role, matte, bgr, frame.seconds)).squeeze(-1).cpu().numpy()
+            for role in self.roles
+        }
+
+    def _picture(self, role: str, matte: Matte, bgr: torch.Tensor, seconds: float) -> torch.Tensor:
+        """One deliverable, ``(H, W, C)`` in 0..1."""
+        size = matte.pha.shape[2:]
+        if role == "com":
+            picture = compose.over(matte.fgr, matte.pha, self.backdrop.at(seconds, bgr))
+        elif role == "rgba":
+            picture = torch.cat([matte.fgr, matte.pha], dim=1)
+        elif role == "err":
+            picture = F.interpolate(matte.err, size=size, mode="bilinear", align_corners=False)
+        elif role == "ref":
+            picture = matte.ref.repeat_interleave(PATCH, 2).repeat_interleave(PATCH, 3)[:, :, : size[0], : size[1]]
+        else:
+            picture = getattr(matte, role)
+        return picture[0].permute(1, 2, 0)
+
+
+def _align(frames: Iterator[Frame], aligner: Aligner) -> Iterator[tuple[Frame, Alignment]]:
+    first = True
+    for frame in frames:
+        alignment = aligner.align(frame.pixels)
+        if first:
+            _warn_of_plate(aligner.plate, frame, alignment)
+            first = False
+        yield frame, alignment
+
+
+def _develop(
+    aligned: Iterator[tuple[Frame, Alignment]], lab: _Lab
+) -> Iterator[tuple[Frame, dict[str, np.ndarray]]]:
+    for frame, alignment in aligned:
+        yield frame, lab(frame, alignment)
+
+
+def _warn_of_plate(plate: Plate, frame: Frame, alignment: Alignment) -> None:
+    warning = check_plate(plate, frame.pixels, alignment)
+    if warning is not None:
+        warnings.warn(warning, stacklevel=2)
+
+
+def _matter(run: RunConfig) -> Matter:
+    return Matter(
+        run.weights,
+        run.device,
+        precision=run.precision,
+        scale=run.scale,
+        refine=run.refine,
+        pixels=run.pixels,
+        threshold=run.threshold,
+    )
+
+
+def _chosen(**outputs: StrPath | None) -> dict[str, StrPath]:
+    """What was ordered.
+
+    Raises:
+        OutputError: nothing, or the same name twice.
+    """
+    chosen = {role: path for role, path in outputs.items() if path is not None}
+    if not chosen:
+        raise OutputError(f"there is nothing to write: name at least one of {', '.join(outputs)}")
+    seen: dict[Path, str] = {}
+    for role, path in chosen.items():
+        other = seen.setdefault(Path(path).resolve(), role)
+        if other != role:
+            raise OutputError(f"{other} and {role} would both be written to {path}: give each a name of its own")
+    return chosen
+
+
+def _keep_inputs(outputs: Mapping[str, StrPath], *inputs: StrPath) -> None:
+    """Refuse to write over what is read, whatever else may be overwritten."""
+    for role, output in outputs.items():
+        for given in inputs:
+            if Path(output).resolve() == Path(given).resolve():
+                raise OutputError(f"{role} would be written over {given}, which is read: choose another name")
+
+
+def _picture_jobs(src: Path, outputs: Mapping[str, StrPath], *, overwrite: bool) -> list[tuple[Path, dict[str, Path]]]:
+    """Each picture with what is to be written of it; refuses now what could not be written later.
+
+    Raises:
+        VideoError: there is no picture.
+        OutputError: a result cannot be written, or two pictures would share one.
+    """
+    if not src.is_dir():
+        targets = {role: Path(path) for role, path in outputs.items()}
+        for role, target in targets.items():
+            check_image(target, alpha=role == "rgba", overwrite=overwrite)
+        return [(src, targets)]
+    pictures = list_images(src)
+    stems = {picture.stem: picture for picture in pictures}
+    for picture in pictures:
+        if stems[picture.stem] != picture:
+            raise OutputError(f"{picture} and {stems[picture.stem]} would get one result: rename one of them")
+    for path in outputs.values():
+        check_folder(Path(path))
+        Path(path).mkdir(exist_ok=True)
+    jobs = [(picture, {role: Path(path, f"{picture.stem}.png") for role, path in outputs.items()}) for picture in pictures]
+    for _, targets in jobs:
+        for role, target in targets.items():
+            check_image(target, alpha=role == "rgba", overwrite=overwrite)
+    return jobs

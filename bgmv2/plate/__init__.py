@@ -1,0 +1,1 @@
+"""Everything about the plate: the clean background that was filmed without the subject."""

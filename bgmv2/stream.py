@@ -1,0 +1,136 @@
+"""Stages that run side by side: a bounded queue between a thread that produces and whoever consumes.
+
+A stage is a plain generator. `Prefetch` runs it in a thread of its own, a few items ahead::
+
+    with Prefetch(reader) as decoded, Prefetch(align(decoded)) as aligned:
+        for frame in aligned:
+            writer.write(frame)
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class _Waiting(threading.local):
+    """How long the current thread has waited for items of any `Prefetch`, in seconds."""
+
+    seconds = 0.0
+
+
+_waiting = _Waiting()
+
+
+class Prefetch(Generic[T], Iterator[T]):
+    """Iterate a source one thread ahead of its consumer, through a bounded queue.
+
+    An error of the source reaches the consumer as it is, after the items that came before it. Errors after `close`
+    reach nobody: the consumer has stopped asking. The thread is not a daemon, so close what you open, best by `with`.
+
+    Args:
+        iterable: the source; its `close`, if it has one, is called in the producing thread. So generators unwind where
+            they ran, and closing the outer of two directly nested `Prefetch` closes the inner one, too.
+        depth: how many items may wait in the queue, at least 1.
+
+    Raises:
+        ValueError: the depth is below 1.
+
+    Attributes:
+        busy: seconds the source has worked so far. What it spent waiting for a `Prefetch` before it is not its work
+            and is not counted, however many generators stand between the two; nor is waiting for room in the queue.
+        waited: seconds the consumer has waited for items so far.
+    """
+
+    def __init__(self, iterable: Iterable[T], depth: int = 2) -> None:
+        if depth < 1:
+            raise ValueError(f"at least one item is prefetched, got {depth = }")
+        self.busy = 0.0
+        self.waited = 0.0
+        self._iterable = iterable
+        self._depth = depth
+        self._items: deque[T] = deque()
+        self._changed = threading.Condition()
+        self._stopped = False
+        self._finished = False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._produce, name="bgmv2-prefetch")
+        self._thread.start()
+
+    def __iter__(self) -> Prefetch[T]:
+        return self
+
+    def __next__(self) -> T:
+        start = time.perf_counter()
+        try:
+            with self._changed:
+                self._changed.wait_for(lambda: self._items or self._finished or self._stopped)
+                if self._items:
+                    self._changed.notify_all()
+                    return self._items.popleft()
+                error, self._error = self._error, None
+        finally:
+            elapsed = time.perf_counter() - start
+            self.waited += elapsed
+            _waiting.seconds += elapsed
+        if error is not None and not self._stopped:
+            raise error
+        raise StopIteration
+
+    def close(self) -> None:
+        """Stop the source, drop what it has produced, and wait until its thread has ended; may be called twice."""
+        with self._changed:
+            self._stopped = True
+            self._items.clear()
+            self._changed.notify_all()
+        self._thread.join()
+
+    def __enter__(self) -> Prefetch[T]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _produce(self) -> None:
+        error: BaseException | None = None
+        try:
+            self._pump()
+        except BaseException as raised:
+            error = raised
+        with self._changed:
+            self._error = error
+            self._finished = True
+            self._changed.notify_all()
+
+    def _pump(self) -> None:
+        iterator = iter(self._iterable)
+        try:
+            while not self._stopped:
+                start, waited = time.perf_counter(), _waiting.seconds
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+                finally:
+                    self.busy += time.perf_counter() - start - (_waiting.seconds - waited)
+                self._put(item)
+        finally:
+            for source in (iterator, self._iterable):
+                close = getattr(source, "close", None)
+                if close is not None:
+                    close()
+
+    def _put(self, item: T) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._items) < self._depth or self._stopped)
+            if not self._stopped:
+                self._items.append(item)
+                self._changed.notify_all()

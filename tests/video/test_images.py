@@ -1,0 +1,220 @@
+import os
+import struct
+
+import cv2
+import numpy as np
+import pytest
+
+from bgmv2.errors import OutputError, OutputExistsError, VideoError
+from bgmv2.types import Frame
+from bgmv2.video import list_images, read_image, write_image
+from bgmv2.video.images import ImageFolderSink
+
+
+def error_of(path):
+    with pytest.raises(VideoError) as caught:
+        read_image(path)
+    assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def stored(path):
+    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if pixels.ndim == 2:
+        return pixels
+    return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".tiff", ".webp", ".PNG"])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_colours_and_alpha_come_back(tmp_path, picture, suffix, channels):
+    pixels = picture(0, 40, 30)
+    if channels == 4:
+        pixels = np.dstack([pixels, picture(1, 40, 30)[..., 0]])
+    path = tmp_path / f"a{suffix}"
+    write_image(path, pixels)
+    written = stored(path)
+    # WebP says nothing of colours that are fully transparent.
+    visible = slice(None) if channels == 3 or suffix != ".webp" else pixels[..., 3] > 0
+    assert (written[visible] == pixels[visible]).all()
+    assert os.listdir(tmp_path) == [path.name]
+    if channels == 3:
+        assert (read_image(path) == pixels).all()
+
+
+def test_alpha_is_dropped_without_blending(tmp_path, picture):
+    pixels = np.dstack([picture(0, 40, 30), np.zeros((30, 40), np.uint8)])
+    write_image(tmp_path / "a.png", pixels)
+    assert (read_image(tmp_path / "a.png") == pixels[..., :3]).all()
+
+
+def test_jpeg(tmp_path, picture):
+    write_image(tmp_path / "a.jpg", picture(0, 40, 30))
+    assert np.abs(read_image(tmp_path / "a.jpg").astype(int) - picture(0, 40, 30)).mean() < 3
+    with pytest.raises(OutputError, match=r"no transparency; use \.png"):
+        write_image(tmp_path / "b.jpg", np.zeros((4, 4, 4), np.uint8))
+
+
+@pytest.mark.parametrize("shape", [(30, 40), (30, 40, 3), (30, 40, 4)])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bits(tmp_path, suffix, shape):
+    pixels = np.random.default_rng(0).integers(0, 65536, shape, dtype=np.uint16)
+    write_image(tmp_path / f"a{suffix}", pixels)
+    assert (stored(tmp_path / f"a{suffix}") == pixels).all()
+    result = read_image(tmp_path / f"a{suffix}")
+    assert result.dtype == np.uint16 and result.shape == (30, 40, 3)
+
+
+def test_sixteen_bits_are_rounded_where_eight_fit(tmp_path):
+    ramp = np.arange(256, dtype=np.uint16)[None].repeat(4, axis=0)
+    write_image(tmp_path / "a.webp", ramp * 257 + np.uint16(100) * (ramp < 255))
+    assert (read_image(tmp_path / "a.webp")[..., 0] == ramp).all()
+
+
+def test_grey_becomes_rgb(tmp_path):
+    grey = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    write_image(tmp_path / "a.png", grey)
+    assert stored(tmp_path / "a.png").ndim == 2
+    assert (read_image(tmp_path / "a.png") == grey[..., None]).all()
+
+
+def test_orientation_of_telephones_is_obeyed(tmp_path, picture):
+    pixels = np.full((32, 64, 3), 128, np.uint8)
+    pixels[:, :32] = 250
+    write_image(tmp_path / "a.jpg", pixels)
+    data = (tmp_path / "a.jpg").read_bytes()
+    # One EXIF entry: orientation (0x0112), a short, 6 = turn a quarter clockwise.
+    tiff = b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, 6, 0, 0)
+    exif = b"Exif\0\0" + tiff
+    (tmp_path / "a.jpg").write_bytes(data[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + data[2:])
+    turned = read_image(tmp_path / "a.jpg")
+    assert turned.shape == (64, 32, 3)
+    assert turned[:24].mean() > 240 and turned[40:].mean() < 140
+
+
+def test_not_a_picture(tmp_path, make_clip):
+    assert "there is no picture" in error_of(tmp_path / "nothing.png")
+    assert "folder" in error_of(tmp_path)
+    (tmp_path / "empty.png").touch()
+    assert "empty" in error_of(tmp_path / "empty.png")
+    (tmp_path / "noise.png").write_bytes(b"not a picture" * 50)
+    assert "cannot be read as a picture" in error_of(tmp_path / "noise.png")
+    assert "is a video" in error_of(make_clip("clip.mp4"))
+
+
+def test_floating_point_is_refused(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.tif"), np.zeros((4, 4, 3), np.float32))
+    assert "float32" in error_of(tmp_path / "a.tif")
+
+
+def test_writing_is_careful(tmp_path):
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    path = tmp_path / "a.png"
+    write_image(path, pixels)
+    with pytest.raises(OutputExistsError, match="--overwrite"):
+        write_image(path, pixels + 1)
+    write_image(path, pixels + 1, overwrite=True)
+    assert (read_image(path) == 1).all()
+    with pytest.raises(OutputError, match="suffix"):
+        write_image(tmp_path / "a.gif", pixels)
+    with pytest.raises(OutputError, match="there is no folder"):
+        write_image(tmp_path / "nowhere" / "a.png", pixels)
+    with pytest.raises(ValueError, match="uint8 or uint16"):
+        write_image(tmp_path / "b.png", pixels.astype(np.float32))
+    assert os.listdir(tmp_path) == ["a.png"]
+
+
+def test_names_beyond_ascii(tmp_path, picture):
+    write_image(tmp_path / "стена ü.png", picture(0, 8, 8))
+    assert (read_image(tmp_path / "стена ü.png") == picture(0, 8, 8)).all()
+
+
+def test_pictures_are_listed_as_people_count(tmp_path):
+    for name in ("10.png", "2.PNG", "1.jpg", "b2.png", "b10.png", "notes.txt", ".hidden.png"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder.png").mkdir()
+    assert [path.name for path in list_images(tmp_path)] == ["1.jpg", "2.PNG", "10.png", "b2.png", "b10.png"]
+    with pytest.raises(VideoError, match="no picture in"):
+        list_images(tmp_path / "folder.png")
+    with pytest.raises(VideoError, match="no folder"):
+        list_images(tmp_path / "nowhere")
+
+
+def fill(path, frames, **options):
+    with ImageFolderSink(path, **options) as sink:
+        for pixels in frames:
+            sink.write(Frame(pixels))
+
+
+@pytest.mark.parametrize("shape", [(6, 8), (6, 8, 3), (6, 8, 4)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_folder_of_numbered_png(tmp_path, shape, dtype):
+    rng = np.random.default_rng(0)
+    frames = [rng.integers(0, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True) for _ in range(3)]
+    fill(tmp_path / "out", frames)
+    assert sorted(os.listdir(tmp_path / "out")) == ["000000.png", "000001.png", "000002.png"]
+    for path, pixels in zip(list_images(tmp_path / "out"), frames, strict=True):
+        assert (stored(path) == pixels).all() and stored(path).dtype == dtype
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_a_folder_appears_only_when_whole(tmp_path):
+    frame = Frame(np.zeros((4, 4, 3), np.uint8))
+    sink = ImageFolderSink(tmp_path / "out")
+    sink.write(frame)
+    assert not (tmp_path / "out").exists()
+    sink.close()
+    sink.close()
+    sink.discard()
+    assert os.listdir(tmp_path) == ["out"]
+    with pytest.raises(ValueError, match="closed"):
+        sink.write(frame)
+    with pytest.raises(KeyboardInterrupt), ImageFolderSink(tmp_path / "other") as sink:
+        sink.write(frame)
+        raise KeyboardInterrupt
+    with pytest.raises(OutputError, match="no frame"):
+        fill(tmp_path / "other", [])
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_only_folders_of_numbered_png_are_replaced(tmp_path):
+    frames = [np.zeros((4, 4, 3), np.uint8)] * 2
+    fill(tmp_path / "out", frames * 2)
+    with pytest.raises(OutputExistsError, match="--overwrite"):
+        ImageFolderSink(tmp_path / "out")
+    fill(tmp_path / "out", frames, overwrite=True)
+    assert len(os.listdir(tmp_path / "out")) == 2
+    (tmp_path / "out" / "thesis.doc").write_text("precious")
+    with pytest.raises(OutputError, match=r"other files, such as thesis\.doc"):
+        ImageFolderSink(tmp_path / "out", overwrite=True)
+    assert (tmp_path / "out" / "thesis.doc").read_text() == "precious"
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_files_that_appear_meanwhile_are_safe(tmp_path):
+    sink = ImageFolderSink(tmp_path / "out", overwrite=True)
+    sink.write(Frame(np.zeros((4, 4, 3), np.uint8)))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.doc").touch()
+    with pytest.raises(OutputError, match="other files"):
+        sink.close()
+    assert os.listdir(tmp_path) == ["out"]
+    assert os.listdir(tmp_path / "out") == ["thesis.doc"]
+
+
+def test_an_empty_folder_is_used_and_a_file_is_not(tmp_path):
+    (tmp_path / "empty").mkdir()
+    fill(tmp_path / "empty", [np.zeros((4, 4, 3), np.uint8)])
+    assert os.listdir(tmp_path / "empty") == ["000000.png"]
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="is a file"):
+        ImageFolderSink(tmp_path / "file", overwrite=True)
+    with pytest.raises(OutputError, match="there is no folder"):
+        ImageFolderSink(tmp_path / "nowhere" / "out")
+
+
+def test_the_current_folder_by_a_relative_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fill("out", [np.zeros((4, 4, 3), np.uint8)])
+    write_image("a.png", np.zeros((4, 4, 3), np.uint8))
+    assert sorted(os.listdir(tmp_path)) == ["a.png", "out"]
