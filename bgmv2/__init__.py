@@ -1,3 +1,50 @@
-"""Background matting of video: alpha and foreground of whatever is not on the plate."""
+"""Background matting of video: alpha and foreground of whatever is not on the plate.
+
+Example:
+    >>> import bgmv2
+    >>> bgmv2.convert("clip.mp4", plate="plate.png", com="out.mp4", backdrop="beach.jpg")
+    >>> pha, fgr = bgmv2.Matter().matte(frame, plate=plate)[:2]
+"""
 
 __version__ = "0.1.0"
+
+from bgmv2.config import EncodeConfig, ModelConfig, RunConfig
+from bgmv2.errors import (
+    BackdropError,
+    Bgmv2Error,
+    DeviceError,
+    OutputError,
+    OutputExistsError,
+    PlateError,
+    VideoError,
+    WeightsError,
+)
+from bgmv2.matter import Matter
+from bgmv2.pipeline import Report, convert, convert_images
+from bgmv2.types import ColorInfo, Frame, FrameSink, FrameSource, Matte, Plate, VideoInfo
+
+__all__ = [
+    "BackdropError",
+    "Bgmv2Error",
+    "ColorInfo",
+    "DeviceError",
+    "EncodeConfig",
+    "Frame",
+    "FrameSink",
+    "FrameSource",
+    "Matte",
+    "Matter",
+    "ModelConfig",
+    "OutputError",
+    "OutputExistsError",
+    "Plate",
+    "PlateError",
+    "Report",
+    "RunConfig",
+    "VideoError",
+    "VideoInfo",
+    "WeightsError",
+    "__version__",
+    "convert",
+    "convert_images",
+]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 BackboneName = Literal["mobilenetv2", "resnet50", "resnet101"]
 RefineMode = Literal["sampling", "thresholding", "full"]
 AlignMode = Literal["off", "first", "every"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "float16", "bfloat16"]
+Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if not 0 < self.backbone_scale <= 0.5:
             raise ValueError(f"the base network's scale lies above 0 and up to 0.5, got {self.backbone_scale = }")
-        if self.refine_mode not in RefineMode.__args__:  # type: ignore[attr-defined]
+        if self.refine_mode not in get_args(RefineMode):
             raise ValueError(f"there are the modes sampling, thresholding and full, got {self.refine_mode = }")
         if self.refine_sample_pixels < 0:
             raise ValueError(f"a number of pixels is not negative, got {self.refine_sample_pixels = }")
@@ -69,6 +70,8 @@ class EncodeConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.crf <= 51:
             raise ValueError(f"a constant rate factor lies in 0..51, got {self.crf = }")
+        if self.preset not in get_args(Preset):
+            raise ValueError(f"there are the presets {', '.join(get_args(Preset))}, got {self.preset = }")
 
 
 @dataclass(frozen=True)

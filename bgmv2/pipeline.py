@@ -21,7 +21,7 @@ from bgmv2.config import EncodeConfig, RunConfig
 from bgmv2.errors import OutputError
 from bgmv2.matter import Matter
 from bgmv2.nn.patches import PATCH
-from bgmv2.plate.align import Aligner, Alignment, warp_plate
+from bgmv2.plate.align import Aligner, Alignment, place_plate
 from bgmv2.plate.check import check_plate
 from bgmv2.plate.sources import load_plate
 from bgmv2.stream import Prefetch
@@ -118,7 +118,7 @@ def convert(
 
         start = time.perf_counter()
         frames = stack.enter_context(Prefetch(source, depth=4))
-        aligned = stack.enter_context(Prefetch(_align(frames, aligner)))
+        aligned = stack.enter_context(Prefetch(_align(frames, aligner, clean)))
         developed = stack.enter_context(Prefetch(_develop(aligned, lab)))
         count = 0
         encoding = 0.0
@@ -129,7 +129,7 @@ def convert(
             encoding += time.perf_counter() - begun
             count += 1
         stages = {"decode": frames.busy, "align": aligned.busy, "matte": developed.busy, "encode": encoding}
-    return Report(count, time.perf_counter() - start, stages, aligner.report.summary())
+    return Report(count, time.perf_counter() - start, stages, str(aligner.report))
 
 
 def convert_images(
@@ -191,10 +191,7 @@ class _Lab:
 
     @torch.inference_mode()
     def __call__(self, frame: Frame, alignment: Alignment) -> dict[str, np.ndarray]:
-        homography = torch.from_numpy(alignment.homography).to(self.bgr)[None]
-        bgr, _ = warp_plate(self.bgr, homography)
-        gain, bias = (torch.from_numpy(x).to(bgr).view(3, 1, 1) for x in (alignment.exposure.gain, alignment.exposure.bias))
-        bgr = (bgr * gain + bias).clamp(0, 1)
+        bgr = place_plate(self.bgr, alignment)
         matte = self.matter.matte(frame.pixels, plate=bgr)
         to_integers = compose.to_uint16 if frame.pixels.dtype == np.uint16 else compose.to_uint8
         return {
@@ -218,12 +215,12 @@ class _Lab:
         return picture[0].permute(1, 2, 0)
 
 
-def _align(frames: Iterator[Frame], aligner: Aligner) -> Iterator[tuple[Frame, Alignment]]:
+def _align(frames: Iterator[Frame], aligner: Aligner, plate: Plate) -> Iterator[tuple[Frame, Alignment]]:
     first = True
     for frame in frames:
         alignment = aligner.align(frame.pixels)
         if first:
-            _warn_of_plate(aligner.plate, frame, alignment)
+            _warn_of_plate(plate, frame, alignment)
             first = False
         yield frame, alignment
 

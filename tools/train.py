@@ -63,9 +63,9 @@ def main() -> None:
 
     trainer = Trainer(config, material, args.run, imagenet=args.imagenet, precision=args.precision)
     until = time.monotonic() + 60 * args.minutes
-    for _ in trainer.run(save_every=args.save_every, until=until):
+    for step in trainer.run(save_every=args.save_every, until=until):
         plot_losses(trainer.losses, args.run / "losses.png")
-        sample_sheet(trainer.average.module, samples, args.run / "samples.png")
+        sample_sheet(trainer.average.module, samples, args.run / "samples.png", coarse=step <= config.base_steps)
 
 
 if __name__ == "__main__":

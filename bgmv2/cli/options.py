@@ -6,7 +6,7 @@ import argparse
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar, get_args
 
-from bgmv2.config import AlignMode, DeviceName, EncodeConfig, Precision, RefineMode, RunConfig
+from bgmv2.config import AlignMode, DeviceName, EncodeConfig, Precision, Preset, RefineMode, RunConfig
 from bgmv2.pipeline import DEFAULT_BACKDROP
 
 C = TypeVar("C")
@@ -44,7 +44,7 @@ RUN = {
 
 ENCODE = {
     "crf": dict(type=int, metavar="N", help="quality of H.264, 0 to 51: lower is better and larger, 16 looks lossless"),
-    "preset": dict(metavar="NAME", help="H.264's speed: ultrafast, fast, medium, slow, veryslow; slower is smaller"),
+    "preset": dict(choices=get_args(Preset), help="speed of H.264: a slower one gives a smaller file"),
 }
 
 

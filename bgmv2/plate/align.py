@@ -4,7 +4,7 @@ Corners of the plate are followed into each frame, at reduced size; the subject 
 a homography leaves those out. Frames are compared with the plate, never with each other, so that no drift adds up.
 
 **Convention**: a homography is ``(3, 3)``, float64, with 1 in its last place, and maps column vectors ``(x, y, 1)`` of
-plate pixels to frame pixels at full resolution; x points right, y down, and the centre of the first pixel is ``(0, 0)``.
+plate pixels to frame pixels at full resolution; x points right, y down, and the first pixel's centre is ``(0, 0)``.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ _TRIPOD, _TRIPOD_LEFT = (0.5, 0.15), (0.75, 0.22)
 # Between two frames no hand moves the picture by more than this share of its diagonal; if it seems so, more frames are
 # asked to confirm it.
 _JUMP, _CONFIRMATIONS = 0.03, 3
-# The light of a clip drifts; single frames err. Small differences are followed slowly, large ones at once.
+# The light of a clip drifts; single frames err. Small differences are followed slowly, large ones at once unless the
+# plate was not found.
 _LIGHT_SLOW, _LIGHT_FAST = 0.15, 0.08
 
 
@@ -59,8 +60,8 @@ class Alignment:
         homography: ``(3, 3)`` float64; exactly the identity if the camera did not move.
         gain: ``(3,)`` float64, 0.5..2.
         bias: ``(3,)`` float64.
-        status: `fixed`: the plate stays where it is; `found`: measured in this frame; `kept`: measured in an earlier one,
-            as was asked for; `held`: could not be measured here, so the last good one is used, or the identity.
+        status: `fixed`: the plate stays where it is; `found`: measured in this frame; `kept`: measured in an earlier
+            one, as was asked for; `held`: could not be measured here, so the last good one is used, or the identity.
         matches: corners of the plate that were sought in the frame.
         inliers: how many of them agree on the homography.
         residual: median distance of those from where it puts them, in pixels of the frame.
@@ -121,8 +122,8 @@ class Aligner:
 
     Args:
         plate: the clean plate, sized like the clip, or its pixels ``(H, W, 3)`` RGB as uint8 or uint16.
-        mode: `off` leaves the plate as it is; `first` aligns it once, to the first frame that tells how; `every` follows
-            a camera that moves, and light that drifts.
+        mode: `off` leaves the plate as it is; `first` aligns it once, to the first frame that tells how; `every`
+            follows a camera that moves, and light that drifts.
 
     Raises:
         ValueError: the plate has another shape or type, or there is no such mode.
@@ -147,6 +148,7 @@ class Aligner:
         self._finder = _Finder(small) if mode != "off" and min(small.shape[:2]) >= _SMALLEST else None
         self._last = Alignment(np.eye(3), SAME_LIGHT.gain, SAME_LIGHT.bias, "fixed")
         self._is_known = mode == "off"
+        self._is_lit = False
         self._rumour: np.ndarray | None = None
         self._confirmations = 0
         self._statuses: Counter[str] = Counter()
@@ -176,19 +178,18 @@ class Aligner:
                 f"frame and plate are alike in size, got {pixels.shape = } for {self._width} x {self._height}"
             )
         if self._mode == "off" or (self._mode == "first" and self._is_known):
-            alignment = self._last
-            self._last = replace(alignment, status="fixed" if _is_identity(alignment.homography) else "kept")
+            self._last = replace(self._last, status="fixed" if _is_identity(self._last.homography) else "kept")
         else:
-            alignment = self._last = self._follow(pixels)
-        self._statuses[alignment.status] += 1
-        return alignment
+            self._last = self._follow(pixels)
+        self._statuses[self._last.status] += 1
+        return self._last
 
     def _follow(self, pixels: np.ndarray) -> Alignment:
         last, was_known = self._last, self._is_known
         small = reduced(pixels, _LONG_SIDE)
         fit = self._locate(small)
         if fit is None:
-            light = self._light_of(small, last.homography, was_known)
+            light = self._light_of(small, last.homography, doubtful=True)
             return replace(last, gain=light.gain, bias=light.bias, status="held", matches=0, inliers=0, residual=0.0)
         homography = _normalised(np.linalg.inv(self._to_small) @ fit.homography @ self._to_small)
         limit, reduced_limit = _TRIPOD_LEFT if was_known and _is_identity(last.homography) else _TRIPOD
@@ -197,7 +198,7 @@ class Aligner:
         residual = fit.residual / self._to_small[0, 0]
         self._is_known = True
         self._evidence.append((fit.inliers, residual))
-        light = self._light_of(small, homography, was_known)
+        light = self._light_of(small, homography, doubtful=False)
         status: Status = "fixed" if _is_identity(homography) else "found"
         return Alignment(homography, light.gain, light.bias, status, fit.matches, fit.inliers, residual)
 
@@ -231,7 +232,7 @@ class Aligner:
         corners = _corners(self._height, self._width)
         return float(np.linalg.norm(_project(a, corners) - _project(b, corners), axis=1).max())
 
-    def _light_of(self, frame: np.ndarray, homography: np.ndarray, smooth: bool) -> Exposure:
+    def _light_of(self, frame: np.ndarray, homography: np.ndarray, *, doubtful: bool) -> Exposure:
         size = self._light.shape[1::-1]
         to_light = scaling((self._height, self._width), self._light.shape[:2])
         small = to_light @ homography @ np.linalg.inv(to_light)
@@ -241,10 +242,11 @@ class Aligner:
         light = photometric.estimate(plate, reduced(frame, _LIGHT_SIDE), covered, near=last)
         if light is None:
             return last
-        if not smooth:
+        if not self._is_lit:
+            self._is_lit = True
             return light
         difference = float(np.abs(light.gain + light.bias - last.gain - last.bias).max())
-        return last.towards(light, min(1.0, _LIGHT_SLOW + difference / _LIGHT_FAST))
+        return last.towards(light, _LIGHT_SLOW if doubtful else min(1.0, _LIGHT_SLOW + difference / _LIGHT_FAST))
 
 
 class _Finder:
@@ -255,7 +257,7 @@ class _Finder:
         self._size = self._view.shape[1::-1]
         corners = cv2.goodFeaturesToTrack(self._view, _CORNERS, 0.005, 8)
         self._corners = np.empty((0, 2), np.float32) if corners is None else corners.reshape(-1, 2)
-        self._detector = cv2.ORB_create(_FEATURES, fastThreshold=10)
+        self._detector = cv2.ORB.create(_FEATURES, fastThreshold=10)
         self._keypoints, self._descriptors = self._detector.detectAndCompute(self._view, None)
 
     def track(self, view: np.ndarray, guess: np.ndarray) -> _Fit | None:
@@ -269,7 +271,7 @@ class _Finder:
         # The plate is warped first, so that the windows that are compared are not turned against each other.
         plate = cv2.warpPerspective(self._view, guess, self._size, borderMode=cv2.BORDER_REPLICATE)
         end, is_followed, _ = cv2.calcOpticalFlowPyrLK(
-            plate, view, start, None, winSize=(21, 21), maxLevel=2, criteria=_PRECISE_ENOUGH
+            plate, view, start, start.copy(), winSize=(21, 21), maxLevel=2, criteria=_PRECISE_ENOUGH
         )
         followed = is_followed.ravel() == 1
         return self._fit(self._corners[inside][followed], end[followed], threshold=1.0)
@@ -375,8 +377,8 @@ def warp_plate(bgr: torch.Tensor, homography: torch.Tensor) -> tuple[torch.Tenso
         homography: ``(B, 3, 3)``; may stay on the CPU, which spares a wait for the device.
 
     Returns:
-        ``(B, 3, H, W)`` of the kind of `bgr`, which is `bgr` itself if no plate moves; and ``(B, 1, H, W)``, 1 where the
-        plate has pixels and 0 where its edge was extended.
+        ``(B, 3, H, W)`` of the kind of `bgr`, which is `bgr` itself if no plate moves; and ``(B, 1, H, W)``, 1 where
+        the plate has pixels and 0 where its edge was extended.
 
     Raises:
         ValueError: the shapes do not belong together.
@@ -388,12 +390,27 @@ def warp_plate(bgr: torch.Tensor, homography: torch.Tensor) -> tuple[torch.Tenso
     if not moves.any() or min(bgr.shape[2:]) < 2:
         return bgr, covered
     which = moves.nonzero().flatten().to(bgr.device)
-    matrix = homography.to(bgr.device, torch.float32)[which]
+    matrix = homography.float().to(bgr.device)[which]  # not at once: MPS has no float64
     size = (bgr.shape[2], bgr.shape[3])
     # Half precision cannot tell neighbouring pixels apart in coordinates that run to thousands.
     moved = warp_perspective(bgr[which].float(), matrix, size, padding_mode="border", align_corners=True)
     seen = warp_perspective(covered[which].float(), matrix, size, mode="nearest", align_corners=True)
     return bgr.index_copy(0, which, moved.to(bgr.dtype)), covered.index_copy(0, which, seen.to(bgr.dtype))
+
+
+def place_plate(bgr: torch.Tensor, alignment: Alignment) -> torch.Tensor:
+    """Bring a plate to where, and in which light, a frame shows it.
+
+    Args:
+        bgr: ``(1, 3, H, W)``, 0..1.
+        alignment: what `Aligner.align` said of the frame.
+
+    Returns:
+        ``(1, 3, H, W)``, 0..1, of the kind of `bgr`.
+    """
+    warped, _ = warp_plate(bgr, torch.from_numpy(alignment.homography)[None])
+    gain, bias = (torch.from_numpy(x).to(bgr).view(3, 1, 1) for x in (alignment.gain, alignment.bias))
+    return (warped * gain + bias).clamp(0, 1)
 
 
 def as_plate(plate: Plate | np.ndarray) -> Plate:

@@ -1,4 +1,4 @@
-"""The plate doctor: does the plate show the scene of the clip?"""
+"""The plate doctor: tells whether the plate shows the scene of the clip."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from bgmv2.plate.align import Alignment, as_pixels, as_plate, reduced, scaling
+from bgmv2.plate.photometric import Exposure, estimate
 from bgmv2.types import Plate
 
 # Compared so small that a few pixels of misalignment do not show.
@@ -14,6 +15,8 @@ _LONG_SIDE = 48
 _TOLERANCE = 0.05
 # A subject may fill most of the picture; less of the plate than this in view is another scene, or as useless.
 _LEAST_SHARE = 0.3
+# A frame whose colours vary by less is blank.
+_BLANK = 0.02
 
 
 def agreement(plate: Plate | np.ndarray, pixels: np.ndarray, alignment: Alignment) -> float:
@@ -39,16 +42,17 @@ def agreement(plate: Plate | np.ndarray, pixels: np.ndarray, alignment: Alignmen
     size = frame.shape[1::-1]
     picture = cv2.warpPerspective(picture, small, size, borderMode=cv2.BORDER_REPLICATE)
     covered = cv2.warpPerspective(np.ones(size[::-1], np.uint8), small, size) > 0
-    lit = np.clip(picture * alignment.gain + alignment.bias, 0, 1)
-    agrees = np.abs(lit - frame).max(axis=2) < _TOLERANCE
+    known = Exposure(alignment.gain, alignment.bias)
+    light = estimate(picture, frame, covered, near=known) or known  # with alignment off, no light is known
+    agrees = np.abs(light(picture) - frame).max(axis=2) < _TOLERANCE
     return float(agrees[covered].mean()) if covered.any() else 0.0
 
 
 def check_plate(plate: Plate | np.ndarray, pixels: np.ndarray, alignment: Alignment) -> str | None:
     """Tell a user whose plate does not belong to the clip; ask it of the first frame.
 
-    Details of the plate that were found in the frame prove that it does. Where there are none, as before a plain wall or
-    out of focus, agreeing colours speak for it.
+    Details of the plate that were found in the frame prove that it does. Where there are none, as before a plain wall
+    or out of focus, agreeing colours speak for it. A blank frame, as at the start of a fade, says nothing.
 
     Args:
         plate: the clean plate, sized like the frame.
@@ -62,7 +66,8 @@ def check_plate(plate: Plate | np.ndarray, pixels: np.ndarray, alignment: Alignm
         ValueError: plate and frame differ in size.
     """
     share = agreement(plate, pixels, alignment)
-    if alignment.inliers or share >= _LEAST_SHARE:
+    is_blank = reduced(pixels, _LONG_SIDE).std(axis=(0, 1)).max() < _BLANK
+    if alignment.inliers or share >= _LEAST_SHARE or is_blank:
         return None
     return (
         f"the plate seems to show another scene: only {100 * share:.0f} % of it matches the first frame; --plate takes "

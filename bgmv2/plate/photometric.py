@@ -1,7 +1,7 @@
 """Exposure and white balance: the gain and bias per channel that give the plate the colours of a frame.
 
-**Convention**: `frame ~ gain * plate + bias`, per channel in the order RGB, with pictures in 0..1. It holds for code values
-as they stand in the clip; cameras bend them, but over the small changes of one take a line is near enough.
+**Convention**: `frame ~ gain * plate + bias`, per channel in the order RGB, with pictures in 0..1. It holds for code
+values as they stand in the clip; cameras bend them, but over the small changes of one take a line is near enough.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ _GAIN_LIMITS = (0.5, 2.0)
 _BIAS_LIMIT = 0.1
 # Code values this near to black or white may have been clipped by the camera, and then say nothing of a gain.
 _CLIPPED_BELOW, _CLIPPED_ABOVE = 0.03, 0.97
-# What is known before looking: a camera's gain wanders by some 20 %, its black point hardly; pixels of background differ
-# by about 1 %, and neighbours err together, so that many pixels are worth no more than these few.
+# What is known before looking: a camera's gain wanders by some 20 %, its black point hardly; pixels of background
+# differ by about 1 %, and neighbours err together, so that many pixels are worth no more than these few.
 _GAIN_SPREAD, _BIAS_SPREAD, _PIXEL_SPREAD, _WORTH = 0.2, 0.01, 0.01, 400
 # Below this share of the picture an agreement may be chance.
 _LEAST_SHARE = 0.05

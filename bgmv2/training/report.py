@@ -37,10 +37,19 @@ def plot_losses(losses: list[dict[str, float]], path: str | PathLike[str], *, wi
 
 
 @torch.inference_mode()
-def sample_sheet(model: MattingRefine, pair: Pair, path: str | PathLike[str]) -> None:
-    """Save a sheet: a column a picture; frame, plate, true and predicted alpha, error map, patches, over magenta."""
+def sample_sheet(model: MattingRefine, pair: Pair, path: str | PathLike[str], *, coarse: bool = False) -> None:
+    """Save a sheet: a column a picture; frame, plate, true and predicted alpha, error map, patches, over magenta.
+
+    Args:
+        model: is left in eval mode.
+        pair: what to show.
+        path: of the PNG.
+        coarse: show the base network's answer, because the refiner is not trained yet.
+    """
     model.eval()
-    pred_pha, pred_fgr, _, _, err_sm, ref_sm = model(pair.src, pair.bgr)
+    pred_pha, pred_fgr, pha_sm, fgr_sm, err_sm, ref_sm = model(pair.src, pair.bgr)
+    if coarse:
+        pred_pha, pred_fgr = (F.interpolate(x, size=pair.src.shape[2:], mode="bilinear") for x in (pha_sm, fgr_sm))
     magenta = pred_fgr.new_tensor(MAGENTA).view(1, 3, 1, 1)
     com = pred_pha * pred_fgr + (1 - pred_pha) * magenta
     rows = [pair.src, pair.bgr, pair.pha, pred_pha, err_sm, ref_sm, com]
