@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 BackboneName = Literal["mobilenetv2", "resnet50", "resnet101"]
@@ -35,22 +35,22 @@ class ModelConfig:
 
     backbone: str = "mobilenetv2"
     backbone_scale: float = 0.25
-    refine_mode: str = "sampling"
+    refine_mode: RefineMode = "sampling"
     refine_sample_pixels: int = 80_000
     refine_threshold: float = 0.1
     refine_kernel_size: int = 3
 
     def __post_init__(self) -> None:
         if not 0 < self.backbone_scale <= 0.5:
-            raise ValueError(f"the base network's scale lies above 0 and up to 0.5, got {self.backbone_scale = }")
+            raise ValueError(f"the base network's scale lies above 0 and up to 0.5, got {self.backbone_scale}")
         if self.refine_mode not in get_args(RefineMode):
-            raise ValueError(f"there are the modes sampling, thresholding and full, got {self.refine_mode = }")
+            raise ValueError(f"there are the modes sampling, thresholding and full, got {self.refine_mode}")
         if self.refine_sample_pixels < 0:
-            raise ValueError(f"a number of pixels is not negative, got {self.refine_sample_pixels = }")
+            raise ValueError(f"a number of pixels is not negative, got {self.refine_sample_pixels}")
         if not 0 <= self.refine_threshold <= 1:
-            raise ValueError(f"a threshold lies in 0..1, got {self.refine_threshold = }")
+            raise ValueError(f"a threshold lies in 0..1, got {self.refine_threshold}")
         if self.refine_kernel_size not in (1, 3):
-            raise ValueError(f"the refiner's kernel size is 1 or 3, got {self.refine_kernel_size = }")
+            raise ValueError(f"the refiner's kernel size is 1 or 3, got {self.refine_kernel_size}")
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,14 @@ class EncodeConfig:
     """
 
     crf: int = 16
-    preset: str = "medium"
+    preset: Preset = "medium"
     overwrite: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.crf <= 51:
-            raise ValueError(f"a constant rate factor lies in 0..51, got {self.crf = }")
+            raise ValueError(f"a constant rate factor lies in 0..51, got {self.crf}")
         if self.preset not in get_args(Preset):
-            raise ValueError(f"there are the presets {', '.join(get_args(Preset))}, got {self.preset = }")
+            raise ValueError(f"there are the presets {', '.join(get_args(Preset))}, got {self.preset}")
 
 
 @dataclass(frozen=True)
@@ -87,13 +87,30 @@ class RunConfig:
         refine: the refiner's mode; None takes the weights' own.
         pixels: pixels to refine in `sampling`; None chooses by the frame's size.
         threshold: predicted error above which `thresholding` refines; None takes the weights' own.
+
+    Raises:
+        ValueError: a value is out of its range. Whether the device is there is only seen where it is used.
     """
 
     device: str = "auto"
-    precision: str = "auto"
-    align: str = "every"
+    precision: Precision = "auto"
+    align: AlignMode = "every"
     weights: str | None = None
     scale: float | None = None
-    refine: str | None = None
+    refine: RefineMode | None = None
     pixels: int | None = None
     threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.precision not in get_args(Precision):
+            raise ValueError(f"there are the precisions {', '.join(get_args(Precision))}, got {self.precision}")
+        if self.align not in get_args(AlignMode):
+            raise ValueError(f"there are the alignments {', '.join(get_args(AlignMode))}, got {self.align}")
+        network = {
+            "backbone_scale": self.scale,
+            "refine_mode": self.refine,
+            "refine_sample_pixels": self.pixels,
+            "refine_threshold": self.threshold,
+        }
+        # The network knows its own limits; asked here, they are told before anything is loaded.
+        replace(ModelConfig(), **{name: value for name, value in network.items() if value is not None})

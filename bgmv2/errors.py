@@ -11,7 +11,8 @@ The tree::
     ├── BackdropError(ValueError)     the new background is neither a colour, a picture nor a video
     └── DeviceError(RuntimeError)     the compute device that was asked for is not there
 
-Every message is one line for a person: what is wrong, and what to do about it.
+Every message is one line for a person: what is wrong, and what to do about it. `Bgmv2Warning` is the category of what is
+worth a word but stops nothing.
 """
 
 
@@ -45,3 +46,7 @@ class BackdropError(Bgmv2Error, ValueError):
 
 class DeviceError(Bgmv2Error, RuntimeError):
     """The compute device that was asked for is not there."""
+
+
+class Bgmv2Warning(UserWarning):
+    """The result can be made, but may not be what was meant."""

@@ -58,7 +58,7 @@ class Matter:
             refine_sample_pixels=pixels,
             refine_threshold=threshold,
         )
-        self.model = model.to(self.device, self.dtype, memory_format=torch.channels_last)
+        self.model = model.to(self.device, self.dtype).to(memory_format=torch.channels_last)
         self._scale_follows_size = scale is None
         self._pixels_follow_size = pixels is None
 
@@ -72,8 +72,8 @@ class Matter:
         """Matte one picture or a batch; frame and plate must lie on each other already (see `bgmv2.plate.align`).
 
         Args:
-            src: ``(H, W, 3)`` or ``(B, H, W, 3)`` uint8 or uint16 array, or ``(3, H, W)`` or ``(B, 3, H, W)`` float tensor
-                in 0..1; RGB.
+            src: ``(H, W, 3)`` or ``(B, H, W, 3)`` uint8 or uint16 array, or ``(3, H, W)`` or ``(B, 3, H, W)`` float
+                tensor in 0..1; RGB.
             plate: of the same size; one for all pictures of the batch, or one each.
 
         Returns:
@@ -138,9 +138,13 @@ def choose_device(name: str) -> torch.device:
     except RuntimeError:
         raise DeviceError(f"there is no device '{name}': take auto, cpu, cuda or mps") from None
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise DeviceError("no CUDA device is usable here: install an NVIDIA driver and a CUDA build of torch, or take cpu")
+        raise DeviceError(
+            "no CUDA device is usable here: install an NVIDIA driver and a CUDA build of torch, or take cpu"
+        )
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise DeviceError(f"there is no {name}: this machine has {torch.cuda.device_count()} CUDA devices, from cuda:0 on")
+        raise DeviceError(
+            f"there is no {name}: this machine has {torch.cuda.device_count()} CUDA devices, from cuda:0 on"
+        )
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceError("no MPS device is usable here: it needs a Mac with Apple silicon; take cpu instead")
     return device

@@ -225,9 +225,7 @@ def _align(frames: Iterator[Frame], aligner: Aligner, plate: Plate) -> Iterator[
         yield frame, alignment
 
 
-def _develop(
-    aligned: Iterator[tuple[Frame, Alignment]], lab: _Lab
-) -> Iterator[tuple[Frame, dict[str, np.ndarray]]]:
+def _develop(aligned: Iterator[tuple[Frame, Alignment]], lab: _Lab) -> Iterator[tuple[Frame, dict[str, np.ndarray]]]:
     for frame, alignment in aligned:
         yield frame, lab(frame, alignment)
 
@@ -295,7 +293,9 @@ def _picture_jobs(src: Path, outputs: Mapping[str, StrPath], *, overwrite: bool)
     for path in outputs.values():
         check_folder(Path(path))
         Path(path).mkdir(exist_ok=True)
-    jobs = [(picture, {role: Path(path, f"{picture.stem}.png") for role, path in outputs.items()}) for picture in pictures]
+    jobs = [
+        (picture, {role: Path(path, f"{picture.stem}.png") for role, path in outputs.items()}) for picture in pictures
+    ]
     for _, targets in jobs:
         for role, target in targets.items():
             check_image(target, alpha=role == "rgba", overwrite=overwrite)

@@ -16,7 +16,8 @@ class Frame:
     """One picture of a clip and the instant at which it is shown.
 
     Args:
-        pixels: ``(H, W, 3)`` RGB, ``(H, W, 4)`` RGBA with straight alpha, or ``(H, W)`` grey; uint8 or uint16, full range.
+        pixels: ``(H, W, 3)`` RGB, ``(H, W, 4)`` RGBA with straight alpha, or ``(H, W)`` grey; uint8 or uint16, full
+            range.
         pts: presentation timestamp, in units of `time_base`.
         time_base: seconds per tick.
 
@@ -66,8 +67,8 @@ class VideoInfo:
         height: of the upright picture, in pixels.
         rate: average frames per second.
         time_base: seconds per tick of the frames' timestamps.
-        rotation: degrees counter-clockwise by which the stored picture was turned to stand upright; frames are delivered
-            upright, so this is for the record.
+        rotation: degrees counter-clockwise by which the stored picture was turned to stand upright; frames are
+            delivered upright, so this is for the record.
         color: what the clip's colour tags say; untagged clips are told by their height, as players do.
         frames: a hint for progress bars, never a loop bound; None if unknown.
     """

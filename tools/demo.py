@@ -1,6 +1,6 @@
 """Matte the sample clip, say where the result lies, and how far its alpha is from the truth.
 
-    python tools/demo.py tests/sample demo
+python tools/demo.py tests/sample demo
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def main() -> None:
         progress=True,
     )
     print(report)
-    print(f"alpha is {error_of(pha, args.sample / 'alpha.mp4'):.4f} away from the truth on average (0 is perfect, 1 worst)")
+    error = error_of(pha, args.sample / "alpha.mp4")
+    print(f"alpha is {error:.4f} away from the truth on average (0 is perfect, 1 worst)")
     print(f"look at {com} and {pha}")
 
 

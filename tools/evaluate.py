@@ -2,9 +2,9 @@
 
     python tools/evaluate.py --cutouts data/people --rooms ROOMS --sheet sheet.png
 
-Each composite goes through what a user's picture goes through: it is rounded to 8 bits, the plate (another exposure, focus
-and noise) is aligned and matched in exposure, and the default settings for its size apply. One seed gives one set of
-composites.
+Each composite goes through what a user's picture goes through: it is rounded to 8 bits, the plate (another exposure,
+focus and noise) is aligned and matched in exposure, and the default settings for its size apply. One seed gives one
+set of composites.
 """
 
 from __future__ import annotations

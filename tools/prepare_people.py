@@ -2,10 +2,10 @@
 
     python tools/prepare_people.py PHOTOS LABELS data/people
 
-The label map's 0 is background and its 19 is hair; everything else is body, clothes and what is carried. Labels have hard
-borders, so alpha is made from them: one pixel narrower and softened at the body, following the photograph's own edges at
-the hair (guided filter). Colours near the border are estimated as if nothing of the old background shone through.
-Pictures whose labels are broken are left out, and counted by reason.
+The label map's 0 is background and its 19 is hair; everything else is body, clothes and what is carried. Labels have
+hard borders, so alpha is made from them: one pixel narrower and softened at the body, following the photograph's own
+edges at the hair (guided filter). Colours near the border are estimated as if nothing of the old background shone
+through. Pictures whose labels are broken are left out, and counted by reason.
 
 Needs `pip install .[tools]`.
 """

@@ -1,9 +1,9 @@
 """Train the network: the base first, then base and refiner together.
 
-    python tools/train.py --cutouts data/people --rooms ROOMS --imagenet data/imagenet_mobilenetv2.safetensors --run runs/a
+    python tools/train.py --cutouts data/people --rooms ROOMS --run runs/a --imagenet data/imagenet.safetensors
 
-Run the same command again to go on after an interruption. The run's folder gets `weights.safetensors` (to use), `state.pt`
-(to go on from), `losses.png` and `samples.png`.
+Run the same command again to go on after an interruption. The run's folder gets `weights.safetensors` (to use),
+`state.pt` (to go on from), `losses.png` and `samples.png`.
 
 Needs `pip install .[tools]`.
 """
@@ -21,7 +21,7 @@ import torch
 from bgmv2.config import ModelConfig
 from bgmv2.training.compose import Composer
 from bgmv2.training.data import load_material
-from bgmv2.training.loop import Trainer, TrainConfig
+from bgmv2.training.loop import TrainConfig, Trainer
 from bgmv2.training.report import plot_losses, sample_sheet
 
 DEFAULTS = TrainConfig()

@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sub.add_argument("--debug", action="store_true", help="show the trace of an error")
         sub.set_defaults(run=verb.run, parser=sub)
     args = parser.parse_args(argv)
-    warnings.showwarning = _show_warning
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
         args.run(args)
     except KeyboardInterrupt:

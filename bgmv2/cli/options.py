@@ -20,7 +20,7 @@ ROLES = {
     "ref": "the 4x4 patches that were refined at full resolution",
 }
 
-RUN = {
+RUN: dict[str, dict[str, Any]] = {
     "device": dict(metavar="|".join(get_args(DeviceName)), help="where to compute; one that is missing is an error"),
     "precision": dict(choices=get_args(Precision), help="number format; auto is float16 on CUDA, float32 elsewhere"),
     "align": dict(
@@ -31,7 +31,7 @@ RUN = {
     "scale": dict(
         type=float,
         metavar="S",
-        help="size at which the coarse network sees the picture, up to 0.5; default: by the picture's size, 0.25 for HD",
+        help="size at which the coarse network sees the picture, up to 0.5; default: by the picture's size",
     ),
     "refine": dict(
         choices=get_args(RefineMode),
@@ -42,7 +42,7 @@ RUN = {
     "threshold": dict(type=float, metavar="T", help="with --refine thresholding: expected error, 0 to 1; default: 0.1"),
 }
 
-ENCODE = {
+ENCODE: dict[str, dict[str, Any]] = {
     "crf": dict(type=int, metavar="N", help="quality of H.264, 0 to 51: lower is better and larger, 16 looks lossless"),
     "preset": dict(choices=get_args(Preset), help="speed of H.264: a slower one gives a smaller file"),
 }
@@ -91,9 +91,10 @@ def read_config(args: argparse.Namespace, config: type[C]) -> C:
     return config(**{f.name: getattr(args, f.name) for f in fields(config) if hasattr(args, f.name)})  # type: ignore[arg-type]
 
 
-def read_outputs(args: argparse.Namespace) -> dict[str, str]:
+def read_outputs(args: argparse.Namespace) -> dict[str, Any]:
     """The results that were asked for, by role."""
     return {role: getattr(args, role) for role in ROLES if getattr(args, role) is not None}
 
 
-__all__ = ["ENCODE", "RUN", "EncodeConfig", "RunConfig", "add_config", "add_inputs", "add_outputs", "read_config", "read_outputs"]
+__all__ = ["ENCODE", "RUN", "EncodeConfig", "RunConfig", "add_config", "add_inputs", "add_outputs", "read_config",
+"read_outputs"]

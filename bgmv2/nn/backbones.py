@@ -55,12 +55,13 @@ class MobileNetV2Encoder(MobileNetV2):
 
     def __init__(self) -> None:
         super().__init__()
-        self.features[0][0] = nn.Conv2d(6, 32, kernel_size=3, stride=2, padding=1, bias=False)
-        self.features = self.features[:-1]
-        self.features[14].conv[1][0].stride = (1, 1)
-        for block in self.features[15:]:
+        features: nn.Sequential = self.features[:-1]  # type: ignore[has-type]
+        features[0][0] = nn.Conv2d(6, 32, kernel_size=3, stride=2, padding=1, bias=False)
+        features[14].conv[1][0].stride = (1, 1)
+        for block in features[15:]:
             block.conv[1][0].dilation = (2, 2)
             block.conv[1][0].padding = (2, 2)
+        self.features = features
         del self.classifier
 
     def forward(self, x: torch.Tensor) -> Maps:

@@ -1,6 +1,6 @@
-"""Weights files: safetensors that carry their `ModelConfig` and a checksum, and plain state dicts of published checkpoints.
+"""Weights files: safetensors with their `ModelConfig` and a checksum inside, and state dicts of published checkpoints.
 
-Nothing is ever unpickled into code: safetensors holds only numbers, and torch files are read with ``weights_only=True``.
+Nothing is ever unpickled into code: safetensors holds only numbers, torch files are read with ``weights_only=True``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The whole network: `MattingBase` is coarse and quick, `MattingRefine` adds the full-resolution refiner.
 
 Both see the frame ``I = alpha * F + (1 - alpha) * B`` and the plate, an imperfect picture of ``B``. They answer with
-alpha and the foreground *residual* ``FR = F - I``: it is zero where nothing is to be changed, and a residual computed at
-low resolution can be added to the frame at full resolution.
+alpha and the foreground *residual* ``FR = F - I``: it is zero where nothing is to be changed, and a residual computed
+at low resolution can be added to the frame at full resolution.
 
 Source: Lin et al., *Real-Time High-Resolution Background Matting*, CVPR 2021, arXiv 2012.07810.
 """
@@ -85,7 +85,7 @@ class MattingRefine(MattingBase):
             config.refine_mode, config.refine_sample_pixels, config.refine_threshold, config.refine_kernel_size
         )
 
-    def forward(
+    def forward(  # type: ignore[override]  # it refines what the base answers, and answers more
         self, src: torch.Tensor, bgr: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         check_pair(src, bgr)

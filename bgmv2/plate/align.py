@@ -409,7 +409,7 @@ def place_plate(bgr: torch.Tensor, alignment: Alignment) -> torch.Tensor:
         ``(1, 3, H, W)``, 0..1, of the kind of `bgr`.
     """
     warped, _ = warp_plate(bgr, torch.from_numpy(alignment.homography)[None])
-    gain, bias = (torch.from_numpy(x).to(bgr).view(3, 1, 1) for x in (alignment.gain, alignment.bias))
+    gain, bias = (torch.from_numpy(x).float().to(bgr).view(3, 1, 1) for x in (alignment.gain, alignment.bias))
     return (warped * gain + bias).clamp(0, 1)
 
 

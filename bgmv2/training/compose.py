@@ -35,13 +35,14 @@ class ComposeConfig:
 
     Args:
         empty: nobody in front of the room.
-        objects: a picture gets things of any shape and texture, and half of those nothing else: the network must learn what
-            differs from the plate, not what a person looks like.
+        objects: a picture gets things of any shape and texture, and half of those nothing else: the network must
+            learn what differs from the plate, not what a person looks like.
         group: a person has company, one after another.
         furniture: a person or thing stands in the room already when the plate is taken, and so is background.
         shadow: the subject casts a shadow on the room.
         noise: largest standard deviation on frame and plate, 0..1.
-        exposure: strength of the plate's change of exposure and colours, after `bgmv2.plate.photometric` has done its best.
+        exposure: strength of the plate's change of exposure and colours, after `bgmv2.plate.photometric` has done its
+            best.
         shift: standard deviation of the plate's error of position, as a share of the height.
         turn: the same of its direction, in degrees.
         far_shift: some plates are off by up to 1 % and 1 degree (Lin et al. 2021); this many.
@@ -166,7 +167,7 @@ class Composer:
         return self._place(cutout, height, width, zoom=zoom, angle=self._normal(math.radians(4)), center=center)
 
     def _thing(self, height: int, width: int) -> torch.Tensor:
-        """An object of any outline, with a hole at times, bearing a piece of any picture; premultiplied ``(4, H, W)``."""
+        """An object of any outline, with a hole at times, bearing a piece of a room; premultiplied ``(4, H, W)``."""
         kind = self._uniform()
         texture = self._texture(height, width)
         ys = torch.arange(height, device=self.device).view(-1, 1) + 0.5

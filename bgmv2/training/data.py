@@ -19,8 +19,8 @@ SPLITS = ("train", "val", "test")
 def split_of(name: str) -> str:
     """The split that a subject or a room belongs to, by the number in its name.
 
-    All pictures of one house carry one number, so no house is in two splits. Of each ten numbers the one ending in 0 is for
-    the test, the one ending in 5 for validation.
+    All pictures of one house carry one number, so no house is in two splits. Of each ten numbers the one ending in 0
+    is for the test, the one ending in 5 for validation.
     """
     number = int(re.search(r"\d+", name)[0])  # type: ignore[index]
     return {0: "test", 5: "val"}.get(number % 10, "train")

@@ -15,9 +15,9 @@ STD = (0.229, 0.224, 0.225)
 def encoder_from_imagenet(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Turn the features of torchvision's MobileNetV2 into a state dict of `MobileNetV2Encoder`.
 
-    ImageNet's normalisation is folded into the first convolution and its batch norm, because our pictures are plain 0..1.
-    Every second of the first filters starts out seeing frame minus plate, the others the frame alone: a network that starts
-    with the frame only learns what people look like before it learns what has changed.
+    ImageNet's normalisation is folded into the first convolution and its batch norm, because our pictures are plain
+    0..1. Every second of the first filters starts out seeing frame minus plate, the others the frame alone: a network
+    that starts with the frame only learns what people look like before it learns what has changed.
 
     Args:
         state: tensors in the order of ``torchvision.models.mobilenet_v2().features``; their names do not matter.

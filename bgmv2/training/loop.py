@@ -42,8 +42,9 @@ class TrainConfig:
         joint_sides: the same of the joint step's.
         base_batch: pictures in a step.
         joint_batch: pictures in a joint step.
-        rate: learning rate of decoder, ASPP and refiner in the base step; the backbone learns at a fifth of it, and all at
-            half of it in the joint step. Source of the proportions: Lin et al. 2021.
+        rate: learning rate of decoder and ASPP in the base stage, where the backbone learns at a fifth of it, and of
+            the refiner in the joint stage, where the decoder learns at a fifth of it and the rest at a tenth. Source of
+            such proportions: Lin et al. 2021.
         ema: the weights that are kept are a running mean over about ``1 / (1 - ema)`` steps.
         seed: of everything drawn.
     """
@@ -63,8 +64,9 @@ class TrainConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
         """The inverse of `dataclasses.asdict`."""
-        values = dict(values, model=ModelConfig(**values["model"]), compose=ComposeConfig(**values["compose"]))
-        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+        read: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in values.items()}
+        read.update(model=ModelConfig(**values["model"]), compose=ComposeConfig(**values["compose"]))
+        return cls(**read)
 
 
 class Trainer:
@@ -99,7 +101,7 @@ class Trainer:
             self.device.type, dtype=getattr(torch, precision), enabled=precision != "float32"
         )
         torch.manual_seed(config.seed)
-        self.model = MattingRefine(config.model).to(self.device, memory_format=torch.channels_last)
+        self.model = MattingRefine(config.model).to(self.device).to(memory_format=torch.channels_last)
         if imagenet is not None:
             self.model.backbone.load_state_dict(load_file(imagenet))
         self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True)
@@ -181,7 +183,9 @@ class Trainer:
         return iter(DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=3))
 
     def _optimizer(self) -> torch.optim.Optimizer:
-        parts = {name: list(getattr(self.model, name).parameters()) for name in ("backbone", "aspp", "decoder", "refiner")}
+        parts = {
+            name: list(getattr(self.model, name).parameters()) for name in ("backbone", "aspp", "decoder", "refiner")
+        }
         return torch.optim.AdamW([{"params": p, "name": name} for name, p in parts.items()], weight_decay=1e-4)
 
     def _set_rates(self, stage: str) -> None:

@@ -1,7 +1,7 @@
 """The losses of the paper.
 
-Source: Lin et al. 2021, section 4: L1 on alpha and on its Sobel gradients, L1 on the foreground where there is any, squared
-error on the error map.
+Source: Lin et al. 2021, section 4: L1 on alpha and on its Sobel gradients, L1 on the foreground where there is any,
+squared error on the error map.
 """
 
 from __future__ import annotations

@@ -70,8 +70,8 @@ class VideoReader:
         rhythm = max(1, round(1 / (self.info.rate * self.info.time_base)))
         pts = (self._stream.start_time or 0) - rhythm
         for index, decoded in enumerate(chain([self._first], self._decoded)):
-            late = decoded.pts is not None and (index == 0 or decoded.pts > pts)
-            pts = decoded.pts if late else pts + rhythm
+            is_late = decoded.pts is not None and (index == 0 or decoded.pts > pts)
+            pts = decoded.pts if is_late else pts + rhythm  # type: ignore[assignment]
             pixels = self._to_rgb(decoded, width=self._first.width, height=self._first.height)
             yield Frame(_upright(pixels, self._matrix), pts, self.info.time_base)
 
@@ -185,7 +185,7 @@ def _display_matrix(frame: av.VideoFrame) -> np.ndarray:
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return np.eye(2, dtype=int)
-    matrix = np.frombuffer(bytes(data), dtype="<i4").reshape(3, 3)[:2, :2].astype(float)
+    matrix = np.frombuffer(data, dtype="<i4").reshape(3, 3)[:2, :2].astype(float)  # type: ignore[call-overload]
     diagonal = np.eye(2, dtype=bool)
     turned = np.abs(matrix[~diagonal]).sum() > np.abs(matrix[diagonal]).sum()
     return np.where(diagonal ^ turned, np.sign(matrix), 0).astype(int)

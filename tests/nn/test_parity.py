@@ -1,7 +1,7 @@
 """Our network computes what the published one computes.
 
-The numbers come from one forward pass of the published code (PeterL1n/BackgroundMattingV2, commit a8e82df, MIT) on made-up
-weights, which `made_up_state` repeats.
+The numbers come from one forward pass of the published code (PeterL1n/BackgroundMattingV2, commit a8e82df, MIT) on
+made-up weights, which `made_up_state` repeats.
 """
 
 import math

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from bgmv2.plate.align import Aligner, AlignReport, warp_plate
+from bgmv2.plate.align import Aligner, Alignment, AlignReport, place_plate, warp_plate
 from bgmv2.types import Plate
 
 
@@ -196,6 +196,16 @@ def test_half_precision_warps_to_the_right_place():
     warped, covered = warp_plate(bgr.half(), homography)
     assert warped.dtype == covered.dtype == torch.float16
     torch.testing.assert_close(warped[..., 3:].float(), bgr[..., :-3], atol=1e-3, rtol=0)
+
+
+def test_placing_moves_and_lights_the_plate(studio):
+    bgr = torch.rand(1, 3, 40, 60)
+    gain, bias = np.array([0.5, 1.0, 2.0]), np.array([0.1, 0.0, 0.0])
+    placed = place_plate(bgr, Alignment(studio.camera(shift=(5, 0)), gain, bias, "found"))
+    expected = bgr[..., :-5] * torch.tensor([0.5, 1, 2]).view(3, 1, 1) + torch.tensor([0.1, 0, 0]).view(3, 1, 1)
+    torch.testing.assert_close(placed[..., 5:], expected.clamp(0, 1), atol=2e-4, rtol=0)
+    still = Alignment(np.eye(3), np.ones(3), np.zeros(3), "fixed")
+    assert torch.equal(place_plate(bgr, still), bgr)
 
 
 def test_warping_refuses_shapes_that_do_not_belong_together():

@@ -13,7 +13,7 @@ from bgmv2.training import augment
 from bgmv2.training.compose import ComposeConfig, Composer
 from bgmv2.training.data import Material, split_of
 from bgmv2.training.imagenet import MEAN, STD, encoder_from_imagenet
-from bgmv2.training.loop import Trainer, TrainConfig
+from bgmv2.training.loop import TrainConfig, Trainer
 from bgmv2.training.losses import alpha_loss, error_loss, foreground_loss
 
 PLAIN = ComposeConfig(
@@ -44,7 +44,12 @@ def material():
 
 
 def test_splits_go_by_the_number_in_the_name():
-    assert [split_of(name) for name in ("10_kitchen", "10_frontal.jpg", "0125", "0126")] == ["test", "test", "val", "train"]
+    assert [split_of(name) for name in ("10_kitchen", "10_frontal.jpg", "0125", "0126")] == [
+        "test",
+        "test",
+        "val",
+        "train",
+    ]
 
 
 def test_a_batch_has_the_shapes_and_ranges_it_promises(material):
