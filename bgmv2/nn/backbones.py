@@ -6,7 +6,7 @@ A new backbone is one class whose `forward` returns the five maps ``x4, x3, x2, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -55,7 +55,7 @@ class MobileNetV2Encoder(MobileNetV2):
 
     def __init__(self) -> None:
         super().__init__()
-        features: nn.Sequential = self.features[:-1]  # type: ignore[has-type]
+        features: Any = self.features[:-1]  # type: ignore[has-type]
         features[0][0] = nn.Conv2d(6, 32, kernel_size=3, stride=2, padding=1, bias=False)
         features[14].conv[1][0].stride = (1, 1)
         for block in features[15:]:
