@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument(
         "--precision",
         default="float32",
-        choices=["float32", "bfloat16", "float16"],
+        choices=["float32", "bfloat16"],
         help="bfloat16 is faster on CUDA and on CPUs with AMX or AVX512-BF16, slower on others; default: %(default)s",
     )
     args = parser.parse_args()

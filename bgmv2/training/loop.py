@@ -77,7 +77,7 @@ class Trainer:
         material: of the training split; lies on the device that trains.
         folder: of the run; an earlier state in it is taken up.
         imagenet: a start for the backbone, from `tools/fetch_imagenet.py`.
-        precision: `bfloat16` or `float16` to train with autocast, `float32` without.
+        precision: `bfloat16` to train with autocast, `float32` without; losses are always float32.
 
     Raises:
         ValueError: the folder holds a run of another configuration.
@@ -146,11 +146,7 @@ class Trainer:
         self.model.train()
         self._set_rates(stage)
         src, bgr, pha, fgr = (x.to(self.device).contiguous(memory_format=torch.channels_last) for x in pair)
-        with self.autocast:
-            if stage == "base":
-                losses = coarse_losses(*MattingBase.forward(self.model, src, bgr)[:3], pha, fgr)
-            else:
-                losses = self._joint_losses(src, bgr, pha, fgr)
+        losses = self._base_losses(src, bgr, pha, fgr) if stage == "base" else self._joint_losses(src, bgr, pha, fgr)
         total = torch.stack(list(losses.values())).sum()
         if not total.isfinite():
             raise FloatingPointError(f"the loss is {total.item()} at step {self.step}: lower the learning rate")
@@ -161,10 +157,20 @@ class Trainer:
         self.average.update_parameters(self.model)
         return {name: value.item() for name, value in losses.items()}
 
+    def _base_losses(
+        self, src: torch.Tensor, bgr: torch.Tensor, pha: torch.Tensor, fgr: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        with self.autocast:
+            answer = MattingBase.forward(self.model, src, bgr)
+        pred_pha, pred_fgr, pred_err, _ = (x.float() for x in answer)
+        return coarse_losses(pred_pha, pred_fgr, pred_err, pha, fgr)
+
     def _joint_losses(
         self, src: torch.Tensor, bgr: torch.Tensor, pha: torch.Tensor, fgr: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        pred_pha, pred_fgr, pred_pha_sm, pred_fgr_sm, pred_err_sm, _ = self.model(src, bgr)
+        with self.autocast:
+            answer = self.model(src, bgr)
+        pred_pha, pred_fgr, pred_pha_sm, pred_fgr_sm, pred_err_sm, _ = (x.float() for x in answer)
         size = pred_pha_sm.shape[2:]
         pha_sm, fgr_sm = (
             F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False) for x in (pha, fgr)

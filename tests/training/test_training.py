@@ -163,6 +163,12 @@ def test_a_run_saves_usable_weights_and_goes_on_where_it_ended(tmp_path, materia
     assert pha.isfinite().all()
 
 
+def test_bfloat16_trains_both_stages(tmp_path, material):
+    trainer = Trainer(replace(TINY, base_steps=1, joint_steps=1), material, tmp_path, precision="bfloat16")
+    assert list(trainer.run(save_every=100)) == [2]
+    assert trainer.model.decoder.conv4.weight.dtype == torch.float32
+
+
 def test_a_folder_of_another_run_is_not_mixed_up(tmp_path, material):
     list(Trainer(TINY, material, tmp_path).run(save_every=1, until=0))
     with pytest.raises(ValueError, match="another rate"):
