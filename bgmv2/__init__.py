@@ -12,6 +12,7 @@ from bgmv2.config import EncodeConfig, ModelConfig, RunConfig
 from bgmv2.errors import (
     BackdropError,
     Bgmv2Error,
+    Bgmv2Warning,
     DeviceError,
     OutputError,
     OutputExistsError,
@@ -26,6 +27,7 @@ from bgmv2.types import ColorInfo, Frame, FrameSink, FrameSource, Matte, Plate, 
 __all__ = [
     "BackdropError",
     "Bgmv2Error",
+    "Bgmv2Warning",
     "ColorInfo",
     "DeviceError",
     "EncodeConfig",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 BackboneName = Literal["mobilenetv2", "resnet50", "resnet101"]
 RefineMode = Literal["sampling", "thresholding", "full"]
@@ -106,7 +106,7 @@ class RunConfig:
             raise ValueError(f"there are the precisions {', '.join(get_args(Precision))}, got {self.precision}")
         if self.align not in get_args(AlignMode):
             raise ValueError(f"there are the alignments {', '.join(get_args(AlignMode))}, got {self.align}")
-        network = {
+        network: dict[str, Any] = {
             "backbone_scale": self.scale,
             "refine_mode": self.refine,
             "refine_sample_pixels": self.pixels,

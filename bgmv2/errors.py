@@ -11,8 +11,8 @@ The tree::
     ├── BackdropError(ValueError)     the new background is neither a colour, a picture nor a video
     └── DeviceError(RuntimeError)     the compute device that was asked for is not there
 
-Every message is one line for a person: what is wrong, and what to do about it. `Bgmv2Warning` is the category of what is
-worth a word but stops nothing.
+Every message is one line for a person: what is wrong, and what to do about it. What is worth a word but stops nothing
+is a `Bgmv2Warning`.
 """
 
 

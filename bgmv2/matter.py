@@ -7,6 +7,7 @@ from os import PathLike
 import numpy as np
 import torch
 
+from bgmv2.config import RunConfig
 from bgmv2.errors import DeviceError
 from bgmv2.nn.checkpoint import load_model
 from bgmv2.types import Matte, Plate
@@ -62,6 +63,19 @@ class Matter:
         self._scale_follows_size = scale is None
         self._pixels_follow_size = pixels is None
 
+    @classmethod
+    def from_config(cls, run: RunConfig) -> Matter:
+        """Make one from the choices for a run."""
+        return cls(
+            run.weights,
+            run.device,
+            precision=run.precision,
+            scale=run.scale,
+            refine=run.refine,
+            pixels=run.pixels,
+            threshold=run.threshold,
+        )
+
     def __str__(self) -> str:
         """What was chosen, for people."""
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else str(self.device)
@@ -81,6 +95,7 @@ class Matter:
 
         Raises:
             ValueError: a shape or type is another, or the sizes differ.
+            DeviceError: the device has too little memory for this.
         """
         frames = self.upload(src)
         bgr = self.upload(plate.bgr if isinstance(plate, Plate) else plate)
@@ -89,7 +104,14 @@ class Matter:
         if bgr.shape != frames.shape:
             raise ValueError(f"frame and plate have one size, got {tuple(frames.shape)} and {tuple(bgr.shape)}")
         self._fit(*frames.shape[2:])
-        pha, fgr, _, _, err_sm, ref_sm = self.model(frames, bgr)
+        try:
+            pha, fgr, _, _, err_sm, ref_sm = self.model(frames, bgr)
+        except torch.cuda.OutOfMemoryError as error:
+            height, width = frames.shape[2:]
+            raise DeviceError(
+                f"{self.device} has too little memory for {width}x{height}: refine fewer pixels, close other programs "
+                f"that use it, or take cpu"
+            ) from error
         return Matte(pha.float(), fgr.float(), err_sm.float(), ref_sm.float())
 
     def upload(self, picture: Picture) -> torch.Tensor:
@@ -104,7 +126,8 @@ class Matter:
                     f"an array is (H, W, 3) or (B, H, W, 3) uint8 or uint16, got {picture.shape = }, {picture.dtype = }"
                 )
             top = np.iinfo(picture.dtype).max
-            x = torch.from_numpy(np.ascontiguousarray(picture)).to(self.device).movedim(-1, -3).float() / top
+            rows = torch.from_numpy(np.require(picture, requirements=["C", "W"]))
+            x = rows.to(self.device).movedim(-1, -3).float() / top
         elif picture.is_floating_point() and picture.ndim in (3, 4) and picture.shape[-3] == 3:
             x = picture.to(self.device)
         else:
@@ -137,6 +160,8 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise DeviceError(f"there is no device '{name}': take auto, cpu, cuda or mps") from None
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise DeviceError(f"bgmv2 does not compute on '{name}': take auto, cpu, cuda or mps")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise DeviceError(
             "no CUDA device is usable here: install an NVIDIA driver and a CUDA build of torch, or take cpu"

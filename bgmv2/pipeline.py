@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,7 +22,7 @@ from tqdm import tqdm
 from bgmv2 import compose
 from bgmv2.backdrop import Backdrop, open_backdrop
 from bgmv2.config import EncodeConfig, RunConfig
-from bgmv2.errors import OutputError
+from bgmv2.errors import Bgmv2Warning, OutputError
 from bgmv2.matter import Matter
 from bgmv2.nn.patches import PATCH
 from bgmv2.plate.align import Aligner, Alignment, place_plate
@@ -26,10 +30,12 @@ from bgmv2.plate.check import check_plate
 from bgmv2.plate.sources import load_plate
 from bgmv2.stream import Prefetch
 from bgmv2.types import Frame, Matte, Plate
+from bgmv2.video import images, writer
 from bgmv2.video.images import check_image, list_images, read_image, write_image
 from bgmv2.video.open import open_sink, open_source
 from bgmv2.video.sink import check_folder
 
+T = TypeVar("T")
 StrPath = str | PathLike[str]
 DEFAULT_BACKDROP = "green"
 WITH_SOUND = ("com", "fgr", "rgba")  # what is watched; alpha, error and patches are data
@@ -67,7 +73,7 @@ def convert(
     rgba: StrPath | None = None,
     err: StrPath | None = None,
     ref: StrPath | None = None,
-    backdrop: str = DEFAULT_BACKDROP,
+    backdrop: StrPath = DEFAULT_BACKDROP,
     run: RunConfig = RunConfig(),
     encode: EncodeConfig = EncodeConfig(),
     matter: Matter | None = None,
@@ -88,18 +94,18 @@ def convert(
         run: device, precision, alignment and the network's settings.
         encode: quality, and whether earlier results may be replaced.
         matter: a network that is loaded already; then only `run.align` counts.
-        progress: show a progress bar on stderr.
+        progress: show a progress bar on stderr, if that is a terminal.
 
     Raises:
         Bgmv2Error: in one line, what is wrong and what to do. Nothing half-written stays.
     """
     outputs = _chosen(com=com, pha=pha, fgr=fgr, rgba=rgba, err=err, ref=ref)
-    _keep_inputs(outputs, clip, plate, backdrop)
+    _keep_inputs(outputs.values(), clip, plate, backdrop)
     with ExitStack() as stack:
         source = stack.enter_context(closing(open_source(clip)))
         info = source.info
         clean = load_plate(plate, info.width, info.height)
-        behind = stack.enter_context(closing(open_backdrop(backdrop, width=info.width, height=info.height)))
+        behind = stack.enter_context(closing(open_backdrop(os.fspath(backdrop), width=info.width, height=info.height)))
         sinks = {
             role: stack.enter_context(
                 open_sink(
@@ -112,7 +118,7 @@ def convert(
             )
             for role, path in outputs.items()
         }
-        matter = matter or _matter(run)
+        matter = matter or Matter.from_config(run)
         aligner = Aligner(clean, mode=run.align)
         lab = _Lab(matter, clean, behind, tuple(outputs))
 
@@ -122,7 +128,7 @@ def convert(
         developed = stack.enter_context(Prefetch(_develop(aligned, lab)))
         count = 0
         encoding = 0.0
-        for frame, pictures in tqdm(developed, total=info.frames, unit="frame", disable=not progress, leave=False):
+        for frame, pictures in stack.enter_context(_bar(developed, progress, unit="frame", total=info.frames)):
             begun = time.perf_counter()
             for role, sink in sinks.items():
                 sink.write(Frame(pictures[role], frame.pts, frame.time_base))
@@ -142,7 +148,7 @@ def convert_images(
     rgba: StrPath | None = None,
     err: StrPath | None = None,
     ref: StrPath | None = None,
-    backdrop: str = DEFAULT_BACKDROP,
+    backdrop: StrPath = DEFAULT_BACKDROP,
     run: RunConfig = RunConfig(),
     overwrite: bool = False,
     matter: Matter | None = None,
@@ -150,7 +156,7 @@ def convert_images(
 ) -> list[Path]:
     """Matte one picture, or every picture of a folder; all arguments as in `convert`.
 
-    A folder's results are folders too, with the pictures' own names and the suffix .png.
+    A folder's results are folders too, made where they are missing, with the pictures' own names and the suffix .png.
 
     Returns:
         What was written.
@@ -159,24 +165,27 @@ def convert_images(
         Bgmv2Error: in one line, what is wrong and what to do.
     """
     outputs = _chosen(com=com, pha=pha, fgr=fgr, rgba=rgba, err=err, ref=ref)
-    _keep_inputs(outputs, src, plate, backdrop)
     jobs = _picture_jobs(Path(src), outputs, overwrite=overwrite)
-    matter = matter or _matter(run)
+    for path, targets in jobs:
+        _keep_inputs(targets.values(), path, plate, backdrop)
+    matter = matter or Matter.from_config(run)
     plates: dict[tuple[int, int], Plate] = {}
     written = []
-    for path, targets in tqdm(jobs, unit="picture", disable=not progress, leave=False):
-        frame = Frame(read_image(path))
-        height, width = frame.pixels.shape[:2]
-        if (height, width) not in plates:
-            plates = {(height, width): load_plate(plate, width, height)}
-        clean = plates[height, width]
-        alignment = Aligner(clean, mode=run.align).align(frame.pixels)
-        _warn_of_plate(clean, frame, alignment)
-        with closing(open_backdrop(backdrop, width=width, height=height)) as behind:
-            pictures = _Lab(matter, clean, behind, tuple(outputs))(frame, alignment)
-        for role, target in targets.items():
-            write_image(target, pictures[role], overwrite=overwrite)
-            written.append(target)
+    with _bar(jobs, progress, unit="picture") as bar:
+        for path, targets in bar:
+            frame = Frame(read_image(path))
+            height, width = frame.pixels.shape[:2]
+            if (height, width) not in plates:
+                plates = {(height, width): load_plate(plate, width, height)}
+            clean = plates[height, width]
+            alignment = Aligner(clean, mode=run.align).align(frame.pixels)
+            _warn_of_plate(clean, frame, alignment)
+            with closing(open_backdrop(os.fspath(backdrop), width=width, height=height)) as behind:
+                pictures = _Lab(matter, clean, behind, tuple(outputs))(frame, alignment)
+            for role, target in targets.items():
+                target.parent.mkdir(exist_ok=True)
+                write_image(target, pictures[role], overwrite=overwrite)
+                written.append(target)
     return written
 
 
@@ -185,18 +194,21 @@ class _Lab:
 
     def __init__(self, matter: Matter, plate: Plate, backdrop: Backdrop, roles: tuple[str, ...]):
         self.matter = matter
-        self.bgr = matter.upload(plate.bgr).float()
+        self.bgr = plate.bgr[None].to(matter.device)
         self.backdrop = backdrop
         self.roles = roles
+        self.start: float | None = None
 
     @torch.inference_mode()
     def __call__(self, frame: Frame, alignment: Alignment) -> dict[str, np.ndarray]:
         bgr = place_plate(self.bgr, alignment)
         matte = self.matter.matte(frame.pixels, plate=bgr)
         to_integers = compose.to_uint16 if frame.pixels.dtype == np.uint16 else compose.to_uint8
+        # A clip need not begin at zero, but its backdrop begins with it.
+        self.start = frame.seconds if self.start is None else self.start
+        seconds = frame.seconds - self.start
         return {
-            role: to_integers(self._picture(role, matte, bgr, frame.seconds)).squeeze(-1).cpu().numpy()
-            for role in self.roles
+            role: to_integers(self._picture(role, matte, bgr, seconds)).squeeze(-1).cpu().numpy() for role in self.roles
         }
 
     def _picture(self, role: str, matte: Matte, bgr: torch.Tensor, seconds: float) -> torch.Tensor:
@@ -233,26 +245,23 @@ def _develop(aligned: Iterator[tuple[Frame, Alignment]], lab: _Lab) -> Iterator[
 def _warn_of_plate(plate: Plate, frame: Frame, alignment: Alignment) -> None:
     warning = check_plate(plate, frame.pixels, alignment)
     if warning is not None:
-        warnings.warn(warning, stacklevel=2)
+        warnings.warn(warning, Bgmv2Warning, stacklevel=2)
 
 
-def _matter(run: RunConfig) -> Matter:
-    return Matter(
-        run.weights,
-        run.device,
-        precision=run.precision,
-        scale=run.scale,
-        refine=run.refine,
-        pixels=run.pixels,
-        threshold=run.threshold,
-    )
+def _bar(
+    items: Iterable[T], progress: bool, *, unit: str, total: int | None = None
+) -> AbstractContextManager[Iterable[T]]:
+    # Even a bar that is not shown would start a thread.
+    if progress and sys.stderr.isatty():
+        return tqdm(items, total=total, unit=unit, leave=False)
+    return nullcontext(items)
 
 
 def _chosen(**outputs: StrPath | None) -> dict[str, StrPath]:
     """What was ordered.
 
     Raises:
-        OutputError: nothing, or the same name twice.
+        OutputError: nothing, the same name twice, or one result inside of another.
     """
     chosen = {role: path for role, path in outputs.items() if path is not None}
     if not chosen:
@@ -262,15 +271,23 @@ def _chosen(**outputs: StrPath | None) -> dict[str, StrPath]:
         other = seen.setdefault(Path(path).resolve(), role)
         if other != role:
             raise OutputError(f"{other} and {role} would both be written to {path}: give each a name of its own")
+    for inner, folder in itertools.permutations(seen, 2):
+        if folder in inner.parents:
+            raise OutputError(f"{seen[inner]} would be written into the folder of {seen[folder]}: put it elsewhere")
     return chosen
 
 
-def _keep_inputs(outputs: Mapping[str, StrPath], *inputs: StrPath) -> None:
-    """Refuse to write over what is read, whatever else may be overwritten."""
-    for role, output in outputs.items():
-        for given in inputs:
-            if Path(output).resolve() == Path(given).resolve():
-                raise OutputError(f"{role} would be written over {given}, which is read: choose another name")
+def _keep_inputs(outputs: Iterable[StrPath], *inputs: StrPath) -> None:
+    """Refuse to replace what is read, or a folder that holds it, whatever else may be overwritten.
+
+    Raises:
+        OutputError: names the two.
+    """
+    for output in filter(os.path.exists, outputs):
+        for given in filter(os.path.exists, inputs):
+            there = Path(output).resolve()
+            if os.path.samefile(output, given) or there in Path(given).resolve().parents:
+                raise OutputError(f"{given} is read, so {output} cannot be written over it: choose another name")
 
 
 def _picture_jobs(src: Path, outputs: Mapping[str, StrPath], *, overwrite: bool) -> list[tuple[Path, dict[str, Path]]]:
@@ -286,17 +303,32 @@ def _picture_jobs(src: Path, outputs: Mapping[str, StrPath], *, overwrite: bool)
             check_image(target, alpha=role == "rgba", overwrite=overwrite)
         return [(src, targets)]
     pictures = list_images(src)
+    folders = {role: Path(path) for role, path in outputs.items()}
+    for folder in folders.values():
+        _check_picture_folder(folder, src)
     stems = {picture.stem: picture for picture in pictures}
     for picture in pictures:
         if stems[picture.stem] != picture:
             raise OutputError(f"{picture} and {stems[picture.stem]} would get one result: rename one of them")
-    for path in outputs.values():
-        check_folder(Path(path))
-        Path(path).mkdir(exist_ok=True)
     jobs = [
-        (picture, {role: Path(path, f"{picture.stem}.png") for role, path in outputs.items()}) for picture in pictures
+        (picture, {role: folder / f"{picture.stem}.png" for role, folder in folders.items()}) for picture in pictures
     ]
     for _, targets in jobs:
-        for role, target in targets.items():
-            check_image(target, alpha=role == "rgba", overwrite=overwrite)
+        for target in targets.values():
+            if target.parent.exists():
+                check_image(target, overwrite=overwrite)
     return jobs
+
+
+def _check_picture_folder(folder: Path, src: Path) -> None:
+    """Say now that results cannot go into a folder; it need not be there yet.
+
+    Raises:
+        OutputError: it cannot be made, is a file, or is where the pictures come from.
+    """
+    check_folder(folder)
+    if folder.is_dir() and folder.samefile(src):
+        raise OutputError(f"{src} is read, so results need another folder: name one that is new or empty")
+    is_named_like_a_file = folder.suffix.lower() in (*images.SUFFIXES, *writer.SUFFIXES)
+    if folder.is_file() or (is_named_like_a_file and not folder.is_dir()):
+        raise OutputError(f"{src} is a folder, so its results go into a folder, too, but {folder} names a file")

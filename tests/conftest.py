@@ -1,6 +1,122 @@
-"""What all tests share."""
+"""What all tests share: small clips, made with PyAV and not with the writer under test, and made-up weights."""
 
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
 import torch
+
+from bgmv2.config import ModelConfig
+from bgmv2.nn.checkpoint import save_checkpoint
+from bgmv2.nn.matting import MattingRefine
 
 # Small pictures are computed faster by one thread than by several that wait for each other.
 torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs CUDA; where CUDA is demanded nothing is skipped, so that nothing passes by being skipped."""
+    if torch.cuda.is_available() or os.environ.get("BGMV2_TEST_CUDA"):
+        return
+    for item in items:
+        if item.get_closest_marker("needs_cuda"):
+            item.add_marker(pytest.mark.skip(reason="no CUDA device; BGMV2_TEST_CUDA=1 makes this a failure"))
+
+
+def moving_picture(index: int, width: int, height: int) -> np.ndarray:
+    """A smooth picture that differs from frame to frame, so that codecs keep it well."""
+    noise = np.random.default_rng(index).integers(0, 256, (3, 4, 3), dtype=np.uint8)
+    return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def encode_clip(
+    path: Path,
+    *,
+    count: int = 10,
+    size: tuple[int, int] = (64, 48),
+    rate: Fraction = Fraction(25),
+    codec: str = "libx264",
+    pixel_format: str = "yuv420p",
+    times: list[int] | None = None,
+    pictures: list[np.ndarray] | None = None,
+    audio: str | None = None,
+    options: dict[str, str] | None = None,
+    container_options: dict[str, str] | None = None,
+) -> Path:
+    """Encode a clip; `times` are in milliseconds."""
+    if times is not None or pictures is not None:
+        count = len(times or pictures or ())
+    with av.open(str(path), "w", container_options=container_options or {}) as container:
+        video = container.add_stream(codec, rate=rate, options=options or {})
+        video.width, video.height, video.pix_fmt = *size, pixel_format
+        base = 1 / rate if times is None else Fraction(1, 1000)
+        video.codec_context.time_base = base
+        sound = None if audio is None else container.add_stream(audio, rate=48000)
+        for index in range(count):
+            pixels = pictures[index] if pictures else moving_picture(index, *size)
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = index if times is None else times[index], base
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        if sound is not None:
+            tone = (np.sin(np.arange(int(count / rate * 48000)) * 0.05) * 0.3).astype(np.float32)
+            for start in range(0, len(tone), 960):
+                part = tone[None, start : start + 960]
+                if audio == "pcm_s16le":
+                    part = np.repeat((part * 32767).astype(np.int16), 2)[None]
+                elif audio == "libopus":
+                    part = np.repeat(part, 2)[None]
+                else:
+                    part = np.repeat(part, 2, axis=0)
+                kind = {"pcm_s16le": "s16", "libopus": "flt"}.get(audio or "", "fltp")
+                samples = av.AudioFrame.from_ndarray(np.ascontiguousarray(part), format=kind, layout="stereo")
+                samples.sample_rate, samples.pts, samples.time_base = 48000, start, Fraction(1, 48000)
+                container.mux(sound.encode(samples))
+            container.mux(sound.encode(None))
+    return path
+
+
+@pytest.fixture
+def picture():
+    return moving_picture
+
+
+@pytest.fixture
+def make_clip(tmp_path):
+    def make(name: str, **options) -> Path:
+        return encode_clip(tmp_path / name, **options)
+
+    return make
+
+
+def made_up_weights(path: Path, *, alpha: float, spread: float) -> Path:
+    """Weights that nobody trained; their alpha is `alpha` on average and differs by about `spread` over the picture."""
+    torch.manual_seed(0)
+    config = ModelConfig()
+    model = MattingRefine(config)
+    # Alpha, three residuals of the foreground, error; the others are features for the refiner.
+    scale = torch.tensor([30.0 * spread, *3 * [2.0 * spread], 10.0 * spread])
+    with torch.no_grad():
+        model.decoder.conv4.weight[:5] *= scale.view(-1, 1, 1, 1)
+        model.decoder.conv4.bias[:5] = torch.tensor([alpha, 0, 0, 0, spread])
+        model.refiner.conv4.bias[0] = alpha
+    save_checkpoint(path, model.state_dict(), config)
+    return path
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory) -> Path:
+    """Weights whose alpha takes all values."""
+    return made_up_weights(tmp_path_factory.mktemp("weights") / "some.safetensors", alpha=0.5, spread=1.0)
+
+
+@pytest.fixture(scope="session")
+def blind_weights(tmp_path_factory) -> Path:
+    """Weights that see nobody: alpha is 0 everywhere, and nothing is refined."""
+    return made_up_weights(tmp_path_factory.mktemp("weights") / "blind.safetensors", alpha=-1.0, spread=0.0)

@@ -9,10 +9,13 @@ import argparse
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import NoReturn
+
+from tqdm import tqdm
 
 from bgmv2 import __version__
 from bgmv2.cli import convert, image
-from bgmv2.errors import Bgmv2Error
+from bgmv2.errors import Bgmv2Error, Bgmv2Warning
 
 VERBS = (convert, image)
 
@@ -26,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="bgmv2",
         description="A green screen when you have none: film the scene once without the subject, and get the subject's "
         "alpha and colours for every frame.",
@@ -38,28 +41,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         sub.add_argument("--debug", action="store_true", help="show the trace of an error")
         sub.set_defaults(run=verb.run, parser=sub)
     args = parser.parse_args(argv)
-    warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
-        args.run(args)
+        with warnings.catch_warnings():
+            # Ours are for users; those of libraries are for developers.
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", Bgmv2Warning)
+            warnings.showwarning = _show_warning
+            args.run(args)
     except KeyboardInterrupt:
         _say("interrupted: nothing half-written was kept")
         return 130
-    except Bgmv2Error as error:
+    except (Bgmv2Error, OSError, MemoryError) as error:
         if args.debug:
             raise
-        _say(f"error: {_one_line(error)}")
+        _say(f"error: {_one_line(error) or 'out of memory'}")
         return 1
     return 0
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
-    """Show the warnings meant for users; those of libraries are for developers."""
-    if category is UserWarning:
-        _say(f"warning: {_one_line(message)}")
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say it in one line, which a page of usage would hide."""
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    _say(f"warning: {_one_line(message)}")
 
 
 def _say(text: str) -> None:
-    print(f"bgmv2: {text}", file=sys.stderr)
+    # Plain `print` would write into a progress bar.
+    tqdm.write(f"bgmv2: {text}", file=sys.stderr)
 
 
 def _one_line(text: object) -> str:

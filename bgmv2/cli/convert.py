@@ -6,6 +6,7 @@ import argparse
 
 from bgmv2.cli import options
 from bgmv2.config import EncodeConfig, RunConfig
+from bgmv2.matter import Matter
 from bgmv2.pipeline import convert
 
 EXAMPLES = """\
@@ -35,12 +36,17 @@ def add_parser(verbs: argparse._SubParsersAction) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Do it."""
+    config = options.read_config(args, RunConfig)
+    encode = options.read_config(args, EncodeConfig)
+    matter = Matter.from_config(config)
+    print(matter, flush=True)
     report = convert(
         args.src,
         plate=args.plate,
         backdrop=args.backdrop,
-        run=options.read_config(args, RunConfig),
-        encode=options.read_config(args, EncodeConfig),
+        run=config,
+        encode=encode,
+        matter=matter,
         progress=True,
         **options.read_outputs(args),
     )

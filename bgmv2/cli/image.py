@@ -6,6 +6,7 @@ import argparse
 
 from bgmv2.cli import options
 from bgmv2.config import RunConfig
+from bgmv2.matter import Matter
 from bgmv2.pipeline import convert_images
 
 EXAMPLES = """\
@@ -33,12 +34,16 @@ def add_parser(verbs: argparse._SubParsersAction) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Do it."""
+    config = options.read_config(args, RunConfig)
+    matter = Matter.from_config(config)
+    print(matter, flush=True)
     written = convert_images(
         args.src,
         plate=args.plate,
         backdrop=args.backdrop,
-        run=options.read_config(args, RunConfig),
+        run=config,
         overwrite=args.overwrite,
+        matter=matter,
         progress=True,
         **options.read_outputs(args),
     )

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar, get_args
 
-from bgmv2.config import AlignMode, DeviceName, EncodeConfig, Precision, Preset, RefineMode, RunConfig
+from bgmv2.config import AlignMode, DeviceName, Precision, Preset, RefineMode
 from bgmv2.pipeline import DEFAULT_BACKDROP
 
 C = TypeVar("C")
@@ -87,14 +87,14 @@ def add_config(parser: argparse.ArgumentParser, config: type, flags: dict[str, d
 
 
 def read_config(args: argparse.Namespace, config: type[C]) -> C:
-    """Build a configuration from the flags of its fields' names."""
-    return config(**{f.name: getattr(args, f.name) for f in fields(config) if hasattr(args, f.name)})  # type: ignore[arg-type]
+    """Build a configuration from the flags of its fields' names; a value out of range is wrong usage."""
+    parser: argparse.ArgumentParser = args.parser
+    try:
+        return config(**{f.name: getattr(args, f.name) for f in fields(config) if hasattr(args, f.name)})  # type: ignore[arg-type]
+    except ValueError as error:
+        parser.error(str(error))
 
 
 def read_outputs(args: argparse.Namespace) -> dict[str, Any]:
     """The results that were asked for, by role."""
     return {role: getattr(args, role) for role in ROLES if getattr(args, role) is not None}
-
-
-__all__ = ["ENCODE", "RUN", "EncodeConfig", "RunConfig", "add_config", "add_inputs", "add_outputs", "read_config",
-"read_outputs"]

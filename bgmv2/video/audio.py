@@ -14,7 +14,7 @@ from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.packet import Packet
 
-from bgmv2.errors import VideoError
+from bgmv2.errors import Bgmv2Warning, VideoError
 from bgmv2.video.probe import open_input
 
 
@@ -49,6 +49,7 @@ class SoundCopy:
             warnings.warn(
                 f"{name.name} goes without the sound of {path.name}: {name.suffix} cannot hold {', '.join(left_out)}; "
                 f"convert it to {'Opus' if name.suffix.lower() == '.webm' else 'AAC'} first to keep it",
+                Bgmv2Warning,
                 stacklevel=4,
             )
         self._packets = self._read()

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -21,6 +22,7 @@ _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95]
 _WRITTEN: dict[str, list[int]] = {".png": [], ".jpg": _JPEG, ".jpeg": _JPEG, ".tif": [], ".tiff": [], ".webp": []}
 _DEEP = (".png", ".tif", ".tiff")
 _OPAQUE_ONLY = (".jpg", ".jpeg")
+SUFFIXES = tuple(_WRITTEN)
 _LISTED = (*_WRITTEN, ".bmp", ".avif", ".jp2", ".ppm")
 
 _NUMBERED = re.compile(r"\d{6,}\.png")
@@ -42,7 +44,8 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     path = Path(path)
     check_readable(path, wanted="picture")
     try:
-        pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        with _quiet():
+            pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     except cv2.error as error:
         raise VideoError(f"{path} cannot be read: {error.err or 'it is too large'}; save it again as PNG") from error
     if pixels is None:
@@ -228,13 +231,30 @@ def _encode(suffix: str, pixels: np.ndarray) -> bytes:
     return data.tobytes()
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the C libraries behind OpenCV from writing to stderr past Python; what is wrong is told by an exception."""
+    try:
+        stderr = os.dup(2)
+    except OSError:  # closed, as in a service
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+
+
 def _why_no_picture(path: Path) -> str:
     """Finish the sentence that begins with the name of a file that is no picture."""
     kind = None
     with contextlib.suppress(VideoError):
         kind = "picture" if is_boxed_picture(path) else kind_of(path)
     if kind == "video":
-        return "is a video, but a picture is needed here; save one of its frames as PNG"
+        return "is a video, but a picture is needed here; save one of its frames as PNG, or take bgmv2 convert"
     if kind == "sound":
         return "is a sound, but a picture is needed here; give a PNG or JPEG"
     return "cannot be read as a picture: it is damaged or of an unknown kind; save it again as PNG or JPEG"

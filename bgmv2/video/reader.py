@@ -18,7 +18,7 @@ from av.container import InputContainer
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
-from bgmv2.errors import VideoError
+from bgmv2.errors import Bgmv2Warning, VideoError
 from bgmv2.types import ColorInfo, Frame, VideoInfo
 from bgmv2.video.color import ToRGB, known_matrix
 from bgmv2.video.probe import check_readable, film_of, is_boxed_picture, is_cut_short, open_input
@@ -99,7 +99,10 @@ class VideoReader:
         return stream
 
     def _not_a_clip(self) -> VideoError:
-        return VideoError(f"{self._path} is a picture, but a clip is needed here; give the filmed video")
+        return VideoError(
+            f"{self._path} is a picture, but a clip is needed here; "
+            f"give the filmed video, or take bgmv2 image for pictures"
+        )
 
     def _decode(self) -> Generator[av.VideoFrame, None, None]:
         """Decode to the end, and raise if that is not where the clip should end."""
@@ -135,6 +138,7 @@ class VideoReader:
             warnings.warn(
                 f"{self._path} ends after {reached:.1f} s but announces {promised:.1f} s; "
                 f"if something is missing at the end, copy or export it again",
+                Bgmv2Warning,
                 stacklevel=2,
             )
 

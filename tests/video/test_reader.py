@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from bgmv2.errors import VideoError
+from bgmv2.errors import Bgmv2Warning, VideoError
 from bgmv2.video import VideoReader, kind_of, open_source, write_image
 
 FASTSTART = {"movflags": "+faststart"}
@@ -204,7 +204,7 @@ def test_a_clip_that_ends_before_its_header_says_warns(make_clip):
     # The duration in Matroska is a float64 of milliseconds with ID 0x4489.
     at = data.index(b"\x44\x89\x88") + 3
     path.write_bytes(data[:at] + struct.pack(">d", 9000.0) + data[at + 8 :])
-    with pytest.warns(UserWarning, match=r"ends after 2\.0 s but announces 9\.0 s"):
+    with pytest.warns(Bgmv2Warning, match=r"ends after 2\.0 s but announces 9\.0 s"):
         assert len(read(path)[1]) == 50
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bgmv2.config import EncodeConfig
-from bgmv2.errors import OutputError, OutputExistsError, VideoError
+from bgmv2.errors import Bgmv2Warning, OutputError, OutputExistsError, VideoError
 from bgmv2.types import ColorInfo, Frame, VideoInfo
 from bgmv2.video import VideoReader, VideoWriter, open_sink
 
@@ -284,7 +284,7 @@ def test_sound_that_does_not_fit_warns_once(make_clip, tmp_path):
             for frame in frames:
                 writer.write(frame)
     (warning,) = caught
-    assert warning.category is UserWarning
+    assert warning.category is Bgmv2Warning
     assert "without the sound of in.mp4: .webm cannot hold AAC" in str(warning.message)
     assert len(read(tmp_path / "out.webm")[1]) == 10
 
@@ -382,9 +382,9 @@ def test_a_protected_folder(tmp_path):
     tmp_path.chmod(0o700)
 
 
-def test_an_unknown_preset_leaves_nothing(tmp_path):
-    with pytest.raises(OutputError, match="libx264"):
-        VideoWriter(tmp_path / "out.mp4", INFO, encode=EncodeConfig(preset="brisk"))
+def test_a_size_that_the_encoder_refuses_leaves_nothing(tmp_path):
+    with pytest.raises(OutputError, match="libx264 refuses 65536x16 with crf 16"):
+        VideoWriter(tmp_path / "out.mp4", VideoInfo(65536, 16))
     assert left_in(tmp_path) == []
 
 

@@ -1,0 +1,198 @@
+"""`Matter.matte`: what it takes, what it gives, and what it refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from bgmv2 import DeviceError, Matter, Plate, RunConfig
+
+
+@pytest.fixture(scope="module")
+def matter(weights):
+    return Matter(weights, "cpu")
+
+
+@pytest.fixture
+def pair(picture):
+    """A frame and a plate, ``(48, 64, 3)`` uint8."""
+    return picture(1, 64, 48), picture(2, 64, 48)
+
+
+def tensor(pixels):
+    return torch.from_numpy(pixels.copy()).movedim(-1, -3).float() / 255
+
+
+def assert_same(a, b, within=1e-5):
+    for x, y in zip(a, b, strict=True):
+        assert x.shape == y.shape
+        assert (x - y).abs().max() <= within
+
+
+def test_a_matte_has_a_batch_of_float32_in_0_to_1(matter, pair):
+    matte = matter.matte(pair[0], plate=pair[1])
+    assert [tuple(x.shape) for x in matte] == [(1, 1, 48, 64), (1, 3, 48, 64), (1, 1, 24, 32), (1, 1, 12, 16)]
+    for x in matte:
+        assert x.dtype == torch.float32 and x.device.type == "cpu"
+        assert 0 <= x.min() and x.max() <= 1
+    assert 0.2 < matte.pha.std()
+    pha, fgr = matte[:2]
+    assert pha is matte.pha and fgr is matte.fgr
+
+
+def test_all_kinds_of_pictures_say_the_same(matter, pair):
+    src, bgr = pair
+    wanted = matter.matte(src, plate=bgr)
+    assert_same(wanted, matter.matte(src[None], plate=bgr[None]))
+    assert_same(wanted, matter.matte(src.astype(np.uint16) * 257, plate=bgr))
+    assert_same(wanted, matter.matte(tensor(src), plate=tensor(bgr)))
+    assert_same(wanted, matter.matte(tensor(src)[None], plate=bgr))
+    assert_same(wanted, matter.matte(tensor(src).double(), plate=Plate(tensor(bgr))))
+    assert_same(wanted, matter.matte(np.asfortranarray(src), plate=bgr[:, ::-1][:, ::-1]))
+
+
+def test_arrays_that_may_not_be_written_to_are_read(matter, pair):
+    for pixels in pair:
+        pixels.flags.writeable = False
+    before = [pixels.copy() for pixels in pair]
+    matter.matte(pair[0], plate=pair[1])
+    assert all((a == b).all() for a, b in zip(before, pair, strict=True))
+
+
+def test_a_batch_says_what_its_pictures_say(matter, picture):
+    frames = np.stack([picture(index, 64, 48) for index in range(3)])
+    plates = np.stack([picture(10 + index, 64, 48) for index in range(3)])
+    one_plate = [matter.matte(frame, plate=plates[0]) for frame in frames]
+    assert_same(matter.matte(frames, plate=plates[0]), [torch.cat(x) for x in zip(*one_plate, strict=True)])
+    own_plates = [matter.matte(frame, plate=plate) for frame, plate in zip(frames, plates, strict=True)]
+    assert_same(matter.matte(frames, plate=plates), [torch.cat(x) for x in zip(*own_plates, strict=True)])
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        np.zeros((48, 64), np.uint8),
+        np.zeros((48, 64, 4), np.uint8),
+        np.zeros((3, 48, 64), np.uint8),
+        np.zeros((1, 1, 48, 64, 3), np.uint8),
+        np.zeros((48, 64, 3), np.float32),
+        np.zeros((48, 64, 3), np.int32),
+        np.zeros((0, 64, 3), np.uint8),
+        torch.zeros(48, 64, 3),
+        torch.zeros(1, 48, 64),
+        torch.zeros(48, 64),
+        torch.zeros(3, 48, 64, dtype=torch.uint8),
+        torch.zeros(3, 0, 64),
+    ],
+    ids=lambda x: f"{type(x).__name__} {tuple(x.shape)} {x.dtype}",
+)
+def test_what_is_no_picture_is_refused(matter, picture):
+    other = np.zeros((48, 64, 3), np.uint8)
+    with pytest.raises(ValueError, match="got"):
+        matter.matte(picture, plate=picture)
+    with pytest.raises(ValueError, match="got"):
+        matter.matte(other, plate=picture)
+
+
+@pytest.mark.parametrize(
+    ("frames", "plates"),
+    [((48, 64), (48, 63)), ((48, 64), (64, 48)), ((2, 48, 64), (3, 48, 64)), ((48, 64), (2, 48, 64))],
+)
+def test_a_plate_of_another_size_is_refused(matter, frames, plates):
+    with pytest.raises(ValueError, match="frame and plate have one size"):
+        matter.matte(np.zeros((*frames, 3), np.uint8), plate=np.zeros((*plates, 3), np.uint8))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (5, 7), (33, 17), (4, 128)])
+def test_any_size_will_do(matter, size):
+    matte = matter.matte(np.full((*size, 3), 80, np.uint8), plate=np.zeros((*size, 3), np.uint8))
+    assert matte.pha.shape == (1, 1, *size) and matte.fgr.shape == (1, 3, *size)
+    assert all(x.isfinite().all() for x in matte)
+
+
+@pytest.mark.parametrize(("width", "scale"), [(64, 2), (1024, 2), (1028, 4), (1920, 4), (3840, 8), (7680, 16)])
+def test_scale_and_pixels_follow_the_size(matter, picture, width, scale):
+    """The coarse network sees at most 512 pixels of the longer side; a sixteenth of all pixels is refined."""
+    height = 32
+    for turned in (False, True):
+        pictures = [picture(index, width, height) for index in (1, 2)]
+        src, bgr = [pixels.swapaxes(0, 1) for pixels in pictures] if turned else pictures
+        matte = matter.matte(src, plate=bgr)
+        assert matte.err.shape[2:] == (src.shape[0] // scale, src.shape[1] // scale)
+        assert 0 < matte.ref.sum() <= width * height // 16 // 16
+
+
+def test_what_is_chosen_does_not_follow_the_size(weights, picture):
+    matter = Matter(weights, "cpu", scale=0.125, pixels=160)
+    for width in (64, 1280):
+        matte = matter.matte(picture(1, width, 32), plate=picture(2, width, 32))
+        assert matte.err.shape[2:] == (4, width // 8)
+        assert 0 < matte.ref.sum() <= 10
+
+
+def test_a_run_s_choices_reach_the_network(weights):
+    run = RunConfig(
+        weights=str(weights), device="cpu", precision="bfloat16", scale=0.2, refine="thresholding", threshold=0.3
+    )
+    matter = Matter.from_config(run)
+    assert (matter.device.type, matter.dtype) == ("cpu", torch.bfloat16)
+    config = matter.model.config
+    assert (config.backbone_scale, config.refine_mode, config.refine_threshold) == (0.2, "thresholding", 0.3)
+
+
+def test_bfloat16_gives_float32_that_is_nearly_the_same(matter, weights, pair):
+    half = Matter(weights, "cpu", precision="bfloat16")
+    assert str(half) == "mobilenetv2 on cpu in bfloat16"
+    a, b = matter.matte(pair[0], plate=pair[1]), half.matte(pair[0], plate=pair[1])
+    assert {x.dtype for x in b} == {torch.float32}
+    assert 0 < (a.pha - b.pha).abs().mean() < 0.02
+
+
+def test_the_weights_that_come_along_are_taken():
+    matter = Matter(device="cpu")
+    matte = matter.matte(np.full((32, 32, 3), 90, np.uint8), plate=np.full((32, 32, 3), 90, np.uint8))
+    assert str(matter) == "mobilenetv2 on cpu in float32"
+    assert all(x.isfinite().all() for x in matte)
+
+
+@pytest.mark.parametrize("device", ["gpu", "meta", "cuda:x", "cuda:99", "xpu"])
+def test_a_device_that_is_not_there_is_an_error(weights, device):
+    with pytest.raises(DeviceError, match="cpu|CUDA"):
+        Matter(weights, device)
+
+
+@pytest.mark.parametrize(("precision", "said"), [("float16", "float32 or bfloat16"), ("int8", "no precision 'int8'")])
+def test_a_precision_that_is_not_there_is_an_error(weights, precision, said):
+    with pytest.raises(DeviceError, match=said):
+        Matter(weights, "cpu", precision=precision)
+
+
+def test_auto_takes_cuda_where_there_is_one(weights):
+    matter = Matter(weights)
+    if torch.cuda.is_available():
+        assert (matter.device.type, matter.dtype) == ("cuda", torch.float16)
+    elif not torch.backends.mps.is_available():
+        assert (matter.device.type, matter.dtype) == ("cpu", torch.float32)
+
+
+def test_too_little_memory_is_told_in_one_line(weights, pair, monkeypatch):
+    matter = Matter(weights, "cpu")
+
+    def hungry(*_):
+        raise torch.cuda.OutOfMemoryError("tried to allocate 80 GiB\nand 2 MiB")
+
+    monkeypatch.setattr(matter.model, "forward", hungry)
+    with pytest.raises(DeviceError, match="^cpu has too little memory for 64x48: [^\n]*$"):
+        matter.matte(pair[0], plate=pair[1])
+
+
+@pytest.mark.needs_cuda
+@pytest.mark.parametrize(("precision", "within"), [("float32", 0.01), ("float16", 0.05), ("bfloat16", 0.1)])
+def test_cuda_says_what_the_cpu_says(matter, weights, pair, precision, within):
+    on_cuda = Matter(weights, "cuda", precision=precision)
+    assert torch.cuda.get_device_name() in str(on_cuda)
+    a, b = matter.matte(pair[0], plate=pair[1]), on_cuda.matte(pair[0], plate=pair[1])
+    assert {x.device.type for x in b} == {"cuda"} and {x.dtype for x in b} == {torch.float32}
+    assert (a.pha - b.pha.cpu()).abs().mean() < within
+    assert (a.fgr - b.fgr.cpu()).abs().mean() < within
