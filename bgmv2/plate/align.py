@@ -9,7 +9,7 @@ plate pixels to frame pixels at full resolution; x points right, y down, and the
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Literal, NamedTuple
@@ -47,6 +47,8 @@ _JUMP, _CONFIRMATIONS = 0.03, 3
 # The light of a clip drifts; single frames err. Small differences are followed slowly, large ones at once unless the
 # plate was not found.
 _LIGHT_SLOW, _LIGHT_FAST = 0.15, 0.08
+# What the report's medians look back on, in frames: memory does not grow with the clip.
+_REMEMBERED = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +87,8 @@ class AlignReport:
         found: frames in which the plate was found elsewhere.
         kept: frames that use the alignment of the first, as was asked for.
         held: frames in which it could not be found, so that the last good alignment was used.
-        inliers: median number of agreeing corners where the plate was found.
-        residual: median of their distances in pixels.
+        inliers: median number of agreeing corners where the plate was found, lately.
+        residual: median of their distances in pixels, lately.
     """
 
     fixed: int = 0
@@ -152,7 +154,7 @@ class Aligner:
         self._rumour: np.ndarray | None = None
         self._confirmations = 0
         self._statuses: Counter[str] = Counter()
-        self._evidence: list[tuple[int, float]] = []
+        self._evidence: deque[tuple[int, float]] = deque(maxlen=_REMEMBERED)
 
     @property
     def report(self) -> AlignReport:
