@@ -85,7 +85,7 @@ class MattingRefine(MattingBase):
             config.refine_mode, config.refine_sample_pixels, config.refine_threshold, config.refine_kernel_size
         )
 
-    def forward(  # type: ignore[override]  # it refines what the base answers, and answers more
+    def forward(
         self, src: torch.Tensor, bgr: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         check_pair(src, bgr)
