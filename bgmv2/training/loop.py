@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from os import PathLike
 from pathlib import Path
@@ -45,7 +45,7 @@ class TrainConfig:
         rate: learning rate of decoder and ASPP in the base stage, where the backbone learns at a fifth of it, and of
             the refiner in the joint stage, where the decoder learns at a fifth of it and the rest at a tenth. Source of
             such proportions: Lin et al. 2021.
-        ema: the weights that are kept are a running mean over about ``1 / (1 - ema)`` steps.
+        ema: the weights that are kept are a running mean over about ``1 / (1 - ema)`` steps of a stage.
         seed: of everything drawn.
     """
 
@@ -104,7 +104,7 @@ class Trainer:
         self.model = MattingRefine(config.model).to(self.device).to(memory_format=torch.channels_last)
         if imagenet is not None:
             self.model.backbone.load_state_dict(load_file(imagenet))
-        self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True)
+        self.average = AveragedModel(self.model, multi_avg_fn=_running_mean(config.ema), use_buffers=True)
         self.optimizer = self._optimizer()
         self.step = 0
         self.losses: list[dict[str, float]] = []
@@ -129,8 +129,9 @@ class Trainer:
         with tqdm(total=self.steps, initial=self.step, unit="step", smoothing=0.05) as progress:
             for stage in ("base", "joint"):
                 end = self.config.base_steps if stage == "base" else self.steps
-                pairs = self._pairs(stage, end - self.step)
-                for pair in pairs:
+                if self.step == self.config.base_steps:
+                    self.average.n_averaged.zero_()  # the refiner has not learned yet: its past is not worth a mean
+                for pair in self._pairs(stage, end - self.step):
                     self.losses.append({"step": self.step, **self._train_step(pair, stage)})
                     self.step += 1
                     progress.set_postfix(stage=stage, alpha=f"{self._recent('pha'):.4f}", refresh=False)
@@ -252,6 +253,16 @@ def coarse_losses(
         "fgr": foreground_loss(pred_fgr, true_fgr, true_pha),
         "err": error_loss(pred_err, pred_pha, true_pha),
     }
+
+
+def _running_mean(ema: float) -> Callable[..., None]:
+    """An exponential mean that follows quickly at first, because early weights are not worth remembering."""
+
+    def update(averages: list[torch.Tensor], values: list[torch.Tensor], count: torch.Tensor) -> None:
+        decay = min(ema, (1 + int(count)) / (10 + int(count)))
+        get_ema_multi_avg_fn(decay)(averages, values, count)
+
+    return update
 
 
 class _PairStream(IterableDataset):

@@ -169,6 +169,13 @@ def test_bfloat16_trains_both_stages(tmp_path, material):
     assert trainer.model.decoder.conv4.weight.dtype == torch.float32
 
 
+def test_the_running_mean_begins_anew_with_the_refiner(tmp_path, material):
+    trainer = Trainer(replace(TINY, joint_steps=1, rate=0.1), material, tmp_path)
+    list(trainer.run(save_every=100))
+    for mean, last in zip(trainer.average.module.parameters(), trainer.model.parameters(), strict=True):
+        assert torch.equal(mean, last)
+
+
 def test_a_folder_of_another_run_is_not_mixed_up(tmp_path, material):
     list(Trainer(TINY, material, tmp_path).run(save_every=1, until=0))
     with pytest.raises(ValueError, match="another rate"):
