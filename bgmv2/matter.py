@@ -12,7 +12,7 @@ from bgmv2.errors import DeviceError
 from bgmv2.nn.checkpoint import load_model
 from bgmv2.types import Matte, Plate
 
-COARSE_SIDE = 512  # the base network is trained on pictures up to about this many pixels long
+COARSE_SIDE = 512  # pixels; it gives the scales of Lin et al. 2021, 1/4 for HD and 1/8 for 4K
 REFINED_SHARE = 1 / 16  # of all pixels; the paper's settings for HD and 4K refine 1/26
 Picture = np.ndarray | torch.Tensor
 
