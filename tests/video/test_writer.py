@@ -1,5 +1,6 @@
 import os
 import warnings
+from contextlib import contextmanager
 from fractions import Fraction
 
 import av
@@ -399,23 +400,29 @@ def test_frames_that_do_not_belong(tmp_path, picture):
             writer.write(Frame(np.zeros((48, 64, 4), np.uint8), 6, INFO.time_base))
 
 
-@pytest.fixture
+@contextmanager
 def full_disk():
-    """A disk that takes no more than 20 kB of a file."""
+    """A disk that takes no more than 20 kB of a file.
+
+    The limit holds for every file of the process, so it must end before the test does: the suite's own report
+    may be written to a file.
+    """
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.webm", "frames"])
 @pytest.mark.parametrize("count", [2, 40])
-def test_a_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path, full_disk, name, count):
+def test_a_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path, name, count):
     """Few frames reach the disk only when the encoder is flushed, many while they are written."""
     noise = np.random.default_rng(0)
     info = VideoInfo(128, 96)
-    with pytest.raises(OutputError) as caught, open_sink(tmp_path / name, info, encode=FAST) as sink:
+    with pytest.raises(OutputError) as caught, full_disk(), open_sink(tmp_path / name, info, encode=FAST) as sink:
         for index in range(count):
             sink.write(Frame(noise.integers(0, 256, (96, 128, 3), dtype=np.uint8), index, info.time_base))
     message = str(caught.value)
