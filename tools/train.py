@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--rooms", type=Path, required=True, help="folder of pictures of rooms, NUMBER_*.jpg")
     parser.add_argument("--run", type=Path, required=True, help="folder for the results")
     parser.add_argument("--imagenet", type=Path, help="a start for the backbone, from tools/fetch_imagenet.py")
+    parser.add_argument("--start", type=Path, help="weights of an earlier run to go on from")
     parser.add_argument("--backbone", default=DEFAULTS.model.backbone, help="default: %(default)s")
     parser.add_argument("--base-steps", type=int, default=DEFAULTS.base_steps, help="default: %(default)s")
     parser.add_argument("--joint-steps", type=int, default=DEFAULTS.joint_steps, help="default: %(default)s")
@@ -61,7 +62,7 @@ def main() -> None:
     unseen = load_material(args.cutouts, args.rooms, split="val", device=args.device)
     samples = Composer(unseen, config.compose, seed=1).batch(6, 360, 640)
 
-    trainer = Trainer(config, material, args.run, imagenet=args.imagenet, precision=args.precision)
+    trainer = Trainer(config, material, args.run, imagenet=args.imagenet, start=args.start, precision=args.precision)
     until = time.monotonic() + 60 * args.minutes
     for step in trainer.run(save_every=args.save_every, until=until):
         plot_losses(trainer.losses, args.run / "losses.png")

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
 
 from bgmv2.config import ModelConfig
-from bgmv2.nn.checkpoint import load_strictly, save_checkpoint
+from bgmv2.nn.checkpoint import load_model, load_strictly, save_checkpoint
 from bgmv2.nn.matting import MattingBase, MattingRefine
 from bgmv2.training.compose import ComposeConfig, Composer, Pair
 from bgmv2.training.data import Material
@@ -77,6 +77,7 @@ class Trainer:
         material: of the training split; lies on the device that trains.
         folder: of the run; an earlier state in it is taken up.
         imagenet: a start for the backbone, from `tools/fetch_imagenet.py`.
+        start: weights of an earlier run, to go on from with a new configuration.
         precision: `bfloat16` to train with autocast, `float32` without; losses are always float32.
 
     Raises:
@@ -90,6 +91,7 @@ class Trainer:
         folder: str | PathLike[str],
         *,
         imagenet: str | PathLike[str] | None = None,
+        start: str | PathLike[str] | None = None,
         precision: str = "float32",
     ):
         self.config = config
@@ -104,6 +106,8 @@ class Trainer:
         self.model = MattingRefine(config.model).to(self.device).to(memory_format=torch.channels_last)
         if imagenet is not None:
             self.model.backbone.load_state_dict(load_file(imagenet))
+        if start is not None:
+            self.model.load_state_dict(load_model(start).state_dict())
         self.average = AveragedModel(self.model, multi_avg_fn=_running_mean(config.ema), use_buffers=True)
         self.optimizer = self._optimizer()
         self.step = 0
