@@ -12,7 +12,7 @@ from bgmv2.errors import DeviceError
 from bgmv2.nn.checkpoint import load_model
 from bgmv2.types import Matte, Plate
 
-COARSE_SIDE = 512  # pixels; it gives the scales of Lin et al. 2021, 1/4 for HD and 1/8 for 4K
+COARSE_SIDE = 640  # pixels; 1/4 for HD and 1/8 for 4K, the scales of Lin et al. 2021, and 1/2 for 1280x720
 REFINED_SHARE = 1 / 16  # of all pixels; the paper's settings for HD and 4K refine 1/26
 Picture = np.ndarray | torch.Tensor
 
@@ -25,7 +25,7 @@ class Matter:
         device: `auto` (CUDA, then MPS, then the CPU), `cpu`, `cuda`, ``cuda:1`` or `mps`.
         precision: `float32`, `float16`, `bfloat16`, or `auto`: float16 on CUDA and float32 elsewhere.
         scale: the base network sees the frame at this scale, up to 1/2; None takes the largest of 1/2, 1/4, 1/8... at
-            which the longer side has at most 512 pixels.
+            which the longer side has at most 640 pixels.
         refine: `sampling`, `thresholding` or `full`; None takes the weights' own.
         pixels: pixels to refine in `sampling`; None takes a sixteenth of the frame.
         threshold: predicted error in 0..1 above which `thresholding` refines; None takes the weights' own.

@@ -1,9 +1,12 @@
 """Train the network: the base first, then base and refiner together.
 
-    python tools/train.py --cutouts data/people --rooms ROOMS --run runs/a --imagenet data/imagenet.safetensors
+    python tools/train.py weights/mobilenetv2.json --data data/shards --run runs/a --imagenet data/imagenet.safetensors
 
 Run the same command again to go on after an interruption. The run's folder gets `weights.safetensors` (to use),
-`state.pt` (to go on from), `losses.png` and `samples.png`.
+`state.pt` (to go on from), `log.csv` and `losses.png` (every loss of every step), `samples.png` and `held_out.csv`
+(pairs that are not trained on: how they look, and alpha's error).
+
+The configuration is a JSON file with settings of `bgmv2.training.loop.TrainConfig`; what it leaves out has its default.
 
 Needs `pip install .[tools]`.
 """
@@ -11,34 +14,30 @@ Needs `pip install .[tools]`.
 from __future__ import annotations
 
 import argparse
+import json
 import math
+import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
-from bgmv2.config import ModelConfig
+from bgmv2.errors import Bgmv2Error
 from bgmv2.training.compose import Composer
 from bgmv2.training.data import load_material
 from bgmv2.training.loop import TrainConfig, Trainer
-from bgmv2.training.report import plot_losses, sample_sheet
-
-DEFAULTS = TrainConfig()
+from bgmv2.training.report import append_row, measure, plot_losses, sample_sheet
 
 
 def main() -> None:
     """Read the flags, train, report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cutouts", type=Path, required=True, help="folder made by tools/prepare_people.py")
-    parser.add_argument("--rooms", type=Path, required=True, help="folder of pictures of rooms, NUMBER_*.jpg")
+    parser.add_argument("config", type=Path, help="JSON file with the settings of the run")
+    parser.add_argument("--data", type=Path, required=True, help="folder made by tools/prepare_data.py")
     parser.add_argument("--run", type=Path, required=True, help="folder for the results")
     parser.add_argument("--imagenet", type=Path, help="a start for the backbone, from tools/fetch_imagenet.py")
     parser.add_argument("--start", type=Path, help="weights of an earlier run to go on from")
-    parser.add_argument("--backbone", default=DEFAULTS.model.backbone, help="default: %(default)s")
-    parser.add_argument("--base-steps", type=int, default=DEFAULTS.base_steps, help="default: %(default)s")
-    parser.add_argument("--joint-steps", type=int, default=DEFAULTS.joint_steps, help="default: %(default)s")
-    parser.add_argument("--seed", type=int, default=DEFAULTS.seed, help="default: %(default)s")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop and save after this time")
     parser.add_argument("--save-every", type=int, default=200, help="steps; default: %(default)s")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default: %(default)s")
@@ -49,24 +48,29 @@ def main() -> None:
         help="bfloat16 is faster on CUDA and on CPUs with AMX or AVX512-BF16, slower on others; default: %(default)s",
     )
     args = parser.parse_args()
+    try:
+        config = TrainConfig.from_dict(json.loads(args.config.read_text(encoding="utf-8")))
+        material = load_material(args.data, split="train", device=args.device)
+        unseen = load_material(args.data, split="val", device=args.device)
+        trainer = Trainer(
+            config, material, args.run, imagenet=args.imagenet, start=args.start, precision=args.precision
+        )
+    except (OSError, ValueError, Bgmv2Error) as error:
+        sys.exit(f"error: {error}")
 
-    config = replace(
-        DEFAULTS,
-        model=ModelConfig(backbone=args.backbone),
-        base_steps=args.base_steps,
-        joint_steps=args.joint_steps,
-        seed=args.seed,
-    )
-    material = load_material(args.cutouts, args.rooms, split="train", device=args.device)
-    print(f"{len(material.cutouts)} cut-outs, {len(material.rooms)} rooms, training on {args.device}, {args.precision}")
-    unseen = load_material(args.cutouts, args.rooms, split="val", device=args.device)
-    samples = Composer(unseen, config.compose, seed=1).batch(6, 360, 640)
-
-    trainer = Trainer(config, material, args.run, imagenet=args.imagenet, start=args.start, precision=args.precision)
+    counts = f"{len(material.people)} people, {len(material.things)} things, {len(material.rooms)} rooms"
+    print(f"{counts}; training on {args.device} in {args.precision}")
+    held_out = Composer(unseen, config.compose, seed=1)
+    pairs = [held_out.batch(6, 360, 640) for _ in range(4)]
     until = time.monotonic() + 60 * args.minutes
     for step in trainer.run(save_every=args.save_every, until=until):
+        coarse = step <= config.base_steps  # the refiner is not trained yet
+        model = trainer.average.module
+        errors = measure(model, pairs, coarse=coarse)
+        tqdm.write(f"step {step}: " + ", ".join(f"{name} {value:.5f}" for name, value in errors.items()))
+        append_row(args.run / "held_out.csv", {"step": step, **errors})
         plot_losses(trainer.losses, args.run / "losses.png")
-        sample_sheet(trainer.average.module, samples, args.run / "samples.png", coarse=step <= config.base_steps)
+        sample_sheet(model, pairs[0], args.run / "samples.png", coarse=coarse)
 
 
 if __name__ == "__main__":

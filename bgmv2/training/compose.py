@@ -1,4 +1,9 @@
-"""Training pairs, made as they are needed: subjects over a room, and a plate of the room taken another time."""
+"""Training pairs, made as they are needed: subjects in a room, filmed, and a plate of the room taken another time.
+
+A pair is made as a camera makes it: the scene is put together from clean layers, light falls from one onto the other,
+and only then frame and plate are each exposed, with one lens, one noise and one compression for the whole picture.
+Source of that order: Li et al., *End-to-end Animal Image Matting*, 2020 (RSSN).
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,8 @@ import torch.nn.functional as F
 
 from bgmv2.training import augment
 from bgmv2.training.data import Material
+
+HANDHELD_MARGIN = 0.08  # what the handheld camera sees beyond the plate, as a share of the height, on each side
 
 
 class Pair(NamedTuple):
@@ -35,38 +42,78 @@ class ComposeConfig:
 
     Args:
         empty: nobody in front of the room.
-        objects: a picture gets things of any shape and texture, and half of those nothing else: the network must
-            learn what differs from the plate, not what a person looks like.
-        group: a person has company, one after another.
+        objects: a picture gets things, and half of those nothing else: the network must learn what differs from the
+            plate, not what a person looks like.
+        drawn: of the things, these are drawn outlines of any texture; the others are pictures of things.
+        group: a person or thing has company, one after another.
         furniture: a person or thing stands in the room already when the plate is taken, and so is background.
+        nudge: of the furniture, this is moved by up to 1 % of the height between plate and frame.
+        same_color: the subject takes on the colours of what is behind it.
+        spill: the room's light falls on the subject's rim.
         shadow: the subject casts a shadow on the room.
+        contact: it darkens what it touches.
+        reflection: the floor mirrors it.
+        motion: it moves during the exposure.
         noise: largest standard deviation on frame and plate, 0..1.
+        compression: the camera's files are lossy.
         exposure: strength of the plate's change of exposure and colours, after `bgmv2.plate.photometric` has done its
             best.
+        vignette: the light falls otherwise on the plate than on the frame, by up to a seventh.
         shift: standard deviation of the plate's error of position, as a share of the height.
         turn: the same of its direction, in degrees.
+        bend: the same of each corner besides, as a share of the height.
         far_shift: some plates are off by up to 1 % and 1 degree (Lin et al. 2021); this many.
+        ripple: some areas move by up to 1 % of the height between plate and frame, as leaves and curtains do.
+        unseen: the plate never saw an area as large as a person, and something was painted there.
+        handheld: 1 films without a tripod: the frame is turned, shifted and tilted as if nothing had been aligned.
     """
 
     empty: float = 0.05
-    objects: float = 0.4
-    group: float = 0.3
+    objects: float = 0.35
+    drawn: float = 0.5
+    group: float = 0.25
     furniture: float = 0.25
-    shadow: float = 0.3
-    noise: float = 0.04
+    nudge: float = 0.2
+    same_color: float = 0.2
+    spill: float = 0.4
+    shadow: float = 0.4
+    contact: float = 0.3
+    reflection: float = 0.1
+    motion: float = 0.1
+    noise: float = 0.05
+    compression: float = 0.3
     exposure: float = 0.15
+    vignette: float = 0.2
     shift: float = 0.002
     turn: float = 0.1
-    far_shift: float = 0.1
+    bend: float = 0.001
+    far_shift: float = 0.05
+    ripple: float = 0.15
+    unseen: float = 0.04
+    handheld: float = 0.0
+
+
+class Scene(NamedTuple):
+    """What is before the camera.
+
+    Args:
+        room: ``(B, 3, H, W)`` as it is when the frame is taken.
+        empty: ``(B, 3, H, W)`` as it was when the plate was taken.
+        subject: ``(B, 4, H, W)``, premultiplied.
+    """
+
+    room: torch.Tensor
+    empty: torch.Tensor
+    subject: torch.Tensor
 
 
 class Composer:
     """Makes pairs from a split's material.
 
     Args:
-        material: cut-outs and rooms, on the device on which pairs are made.
+        material: subjects and rooms, on the device on which pairs are made.
         config: how they are made.
-        seed: one seed gives one sequence of pairs.
+        seed: one seed gives one sequence of pairs on one device.
     """
 
     def __init__(self, material: Material, config: ComposeConfig, *, seed: int):
@@ -76,61 +123,171 @@ class Composer:
         self.device = material.rooms[0].device
 
     def batch(self, count: int, height: int, width: int) -> Pair:
-        """Make the next pairs.
+        """Make the next pairs, each of a scene of its own.
 
         Args:
             count: pictures in the batch.
             height: of the pictures, in pixels.
             width: of the pictures, in pixels.
         """
-        layers = [self._scene(height, width) for _ in range(count)]
-        room = torch.stack([room for room, _ in layers])
-        subject = torch.stack([subject for _, subject in layers])
+        scenes = [self._scene(*self._canvas(height, width)) for _ in range(count)]
         draw = augment.Draw(count, self.generator, self.device)
-        config = self.config
+        camera = self._far(draw, height, width) * self.config.handheld
+        return self._film(Scene(*map(torch.stack, zip(*scenes, strict=True))), draw, camera, (height, width))
 
-        subject = augment.blur(subject, draw.chance(0.25) * draw.uniform(0, height / 150))
+    def clip(self, count: int, height: int, width: int) -> Pair:
+        """Make one scene in which the subject moves smoothly, and with it a handheld camera; one plate for all frames.
+
+        Args:
+            count: frames of the clip.
+            height: of the frames, in pixels.
+            width: of the frames, in pixels.
+        """
+        scene = self._scene(*self._canvas(height, width))
+        draw = augment.Draw(count, self.generator, self.device, shared=True)
+        time = torch.linspace(0, 1, count, device=self.device).view(-1, 1, 1)
+        room, empty, subject = (x.expand(count, -1, -1, -1) for x in scene)
+        subject = augment.perspective(subject, time * self._far(draw, *subject.shape[2:]), outside="zeros")
+        camera = time * self._far(draw, height, width) * self.config.handheld
+        pair = self._film(Scene(room, empty, subject), draw, camera, (height, width))
+        return pair._replace(bgr=pair.bgr[:1].expand_as(pair.bgr))
+
+    def _film(self, scene: Scene, draw: augment.Draw, camera: torch.Tensor, size: tuple[int, int]) -> Pair:
+        """Light, compose and expose a batch of scenes.
+
+        Args:
+            scene: larger than the pictures by the handheld camera's margin.
+            draw: the batch's random numbers.
+            camera: ``(B, 4, 2)`` offsets in pixels: where the camera's movement takes the corners of the frame.
+            size: height and width of the pictures.
+        """
+        config = self.config
+        subject = augment.blur(scene.subject, draw.chance(0.25) * draw.uniform(0, size[0] / 200))
+        if config.motion > 0:
+            streaks = augment.moved(subject, draw, 2 * max(1, size[0] // 60) + 1)
+            subject = torch.lerp(subject, streaks, draw.chance(config.motion))
         pha = subject[:, 3:].clamp(0, 1)
         fgr = (subject[:, :3] / pha.clamp(min=1e-3)).clamp(0, 1)
-        fgr = augment.sharpen(augment.color(fgr, draw, strength=0.5), draw.chance(0.2) * draw.uniform(0, 1.5))
-        room = augment.color(room, draw, strength=0.5)
 
-        src = pha * fgr + (1 - pha) * self._shade(room, pha, draw)
-        away = draw.chance(config.far_shift)
-        shift = draw.normal(config.shift * height, channels=2) + away * draw.uniform(-0.01, 0.01, channels=2) * height
-        angle = draw.normal(math.radians(config.turn)) + away * draw.uniform(-1, 1) * math.radians(1)
-        bgr = augment.move(room, shift, angle)
-        bgr = augment.color(bgr, draw, strength=config.exposure)
-        src, bgr = (self._photograph(x, draw) for x in (src, bgr))
-        return Pair(src, bgr, pha, fgr)
+        light = augment.Grade(draw, strength=0.5)
+        room, empty = light(scene.room), light(scene.empty)
+        fgr = self._join(augment.Grade(draw, strength=0.5)(fgr), pha, room, draw)
+        room = self._shade(self._mirror(room, fgr, pha, draw), pha, draw)
+        src = pha * fgr + (1 - pha) * room
+        if config.handheld > 0:
+            seen = augment.perspective(torch.cat([src, pha, fgr], dim=1), camera)
+            src, pha, fgr, empty = (_middle(x, size) for x in (*seen.split([3, 1, 3], dim=1), empty))
 
-    def _photograph(self, rgb: torch.Tensor, draw: augment.Draw) -> torch.Tensor:
-        """Focus and noise of one exposure."""
-        rgb = augment.blur(rgb, draw.chance(0.3) * draw.uniform(0.3, 1.0))
-        return augment.noise(rgb, draw, self.config.noise)
+        bgr = self._plate(empty, draw)
+        expose = augment.Camera(draw, noise=config.noise, compression=config.compression)
+        return Pair(expose(src), expose(bgr), pha, fgr)
+
+    def _join(self, fgr: torch.Tensor, pha: torch.Tensor, room: torch.Tensor, draw: augment.Draw) -> torch.Tensor:
+        """Bring the subject's colours towards those of its room."""
+        weight = pha.sum(dim=(2, 3), keepdim=True).clamp(min=1)
+        mean = (fgr * pha).sum(dim=(2, 3), keepdim=True) / weight
+        toward = draw.uniform(0, 0.5)
+        fgr = fgr + toward * (room.mean(dim=(2, 3), keepdim=True) - mean)
+
+        height = room.shape[2]
+        behind = augment.wide_blur(room, draw.uniform(0.02, 0.1) * height)
+        own, cover = augment.wide_blur(torch.cat([fgr * pha, pha], dim=1), draw.uniform(0.02, 0.1) * height).split(
+            [3, 1], 1
+        )
+        own = own / cover.clamp(min=0.05)
+        fgr = fgr + draw.chance(self.config.same_color) * draw.uniform(0.5, 0.9) * (behind - own)
+
+        rim = (1 - augment.wide_blur(pha, draw.uniform(0.005, 0.03) * height)).clamp(0, 1)
+        fgr = torch.lerp(fgr, behind, draw.chance(self.config.spill) * draw.uniform(0, 0.6) * rim)
+        return fgr.clamp(0, 1)
+
+    def _mirror(self, room: torch.Tensor, fgr: torch.Tensor, pha: torch.Tensor, draw: augment.Draw) -> torch.Tensor:
+        """Lay the subject upside down below its feet, dim and soft."""
+        b, _, h, _ = pha.shape
+        below = pha.amax(dim=(1, 3)).gt(0.5).long() * torch.arange(1, h + 1, device=pha.device)
+        feet = below.amax(dim=1).view(b, 1, 1, 1).float()
+        theta = torch.eye(2, 3, device=pha.device).repeat(b, 1, 1)
+        theta[:, 1, 1] = -1
+        theta[:, 1, 2] = (4 * feet.flatten() / h) - 2
+        grid = F.affine_grid(theta, [b, 4, *pha.shape[2:]], align_corners=False)
+        upside = F.grid_sample(torch.cat([fgr * pha, pha], dim=1), grid, align_corners=False)
+        upside = augment.wide_blur(upside, draw.uniform(0.004, 0.02) * h)
+        floor = torch.arange(h, device=pha.device).view(1, 1, h, 1) >= feet - 1
+        strength = draw.chance(self.config.reflection) * draw.uniform(0.05, 0.35) * floor
+        return room + strength * (upside[:, :3] - upside[:, 3:] * room)
 
     def _shade(self, room: torch.Tensor, pha: torch.Tensor, draw: augment.Draw) -> torch.Tensor:
-        """Cast the subject's shadow: alpha, moved and blurred, takes up to half of the light.
+        """Let the subject take light from the room: a cast shadow, soft or hard, and a dark seam where it touches.
 
-        Source: Lin et al. 2021 subtract up to 0.3 of alpha, blurred by 20 to 40 pixels of 512.
+        Source: Lin et al. 2021 subtract up to 0.3 of alpha, blurred by 20 to 40 pixels of 512; here more and harder.
         """
-        height = room.shape[2]
-        shift = draw.uniform(-0.15, 0.15, channels=2) * height
-        shadow = F.avg_pool2d(augment.move(pha, shift, draw.normal(0.1)), 4, ceil_mode=True)
-        shadow = augment.blur(shadow, draw.uniform(0.02, 0.08) * height / 4)
-        shadow = F.interpolate(shadow, size=room.shape[2:], mode="bilinear", align_corners=False)
-        return room * (1 - draw.chance(self.config.shadow) * draw.uniform(0, 0.5) * shadow)
+        _, _, h, w = room.shape
+        offsets = augment.corners(
+            h,
+            w,
+            shift=draw.uniform(-0.2, 0.2, 1, 2) * h,
+            angle=draw.normal(0.05, 1, 1),
+            bend=draw.normal(0.08 * h, 4, 2),
+        )
+        cast = augment.perspective(pha, offsets)
+        cast = augment.wide_blur(cast, draw.uniform(0, 1) ** 2 * 0.08 * h + 1)
+        room = room * (1 - draw.chance(self.config.shadow) * draw.uniform(0.05, 0.6) * cast)
+        down = max(1, round(0.015 * h))
+        seam = augment.wide_blur(F.pad(pha, [0, 0, down, -down]), draw.uniform(0.006, 0.03) * h)
+        return room * (1 - draw.chance(self.config.contact) * draw.uniform(0.1, 0.6) * seam)
 
-    def _scene(self, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """One room ``(3, H, W)`` and what stands before it, premultiplied ``(4, H, W)``."""
-        room = self._room(height, width)
+    def _plate(self, empty: torch.Tensor, draw: augment.Draw) -> torch.Tensor:
+        """The room as another exposure saw it, aligned and matched as well as `bgmv2.plate` can."""
+        config = self.config
+        _, _, h, w = empty.shape
+        leaves = draw.chance(config.ripple) * augment.blobs(draw, h, w, draw.uniform(0.1, 0.5))
+        bgr = augment.ripple(empty, draw, leaves * draw.uniform(0.1, 1) * 0.008 * h)
+        away = draw.chance(config.far_shift).view(-1, 1, 1)
+        offsets = augment.corners(
+            h,
+            w,
+            shift=draw.normal(config.shift * h, 1, 2) + away * draw.uniform(-0.01, 0.01, 1, 2) * h,
+            angle=draw.normal(math.radians(config.turn), 1, 1) + away * draw.uniform(-1, 1, 1, 1) * math.radians(1),
+            bend=draw.normal(config.bend * h, 4, 2),
+        )
+        bgr = augment.Grade(draw, strength=config.exposure)(augment.perspective(bgr, offsets))
+        uneven = augment.wide_blur(augment.blobs(draw, h, w, draw.uniform(0.2, 0.8)), draw.uniform(0.1, 0.2) * h)
+        bgr = bgr * (1 + draw.chance(config.vignette) * draw.uniform(-0.14, 0.14) * uneven)
+        painted = augment.wide_blur(bgr, draw.uniform(0.05, 0.2) * h)
+        hole = draw.chance(config.unseen) * augment.blobs(draw, h, w, draw.uniform(0.03, 0.15))
+        return torch.lerp(bgr, painted, hole).clamp(0, 1)
+
+    def _far(self, draw: augment.Draw, height: int, width: int) -> torch.Tensor:
+        """The movement of a camera in the hand, or of somebody who sways: up to some percent and degrees."""
+        return augment.corners(
+            height,
+            width,
+            shift=draw.uniform(-0.04, 0.04, 1, 2) * height,
+            angle=draw.uniform(-1, 1, 1, 1) * math.radians(1.5),
+            bend=draw.normal(0.006 * height, 4, 2),
+        )
+
+    def _canvas(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the scene, of which a handheld camera sees more than the plate."""
+        margin = 2 * round(HANDHELD_MARGIN * height) if self.config.handheld > 0 else 0
+        return height + margin, width + margin
+
+    def _scene(self, height: int, width: int) -> Scene:
+        """One scene, without the batch dimension."""
+        room = empty = self._room(height, width)
         if self._uniform() < self.config.furniture:
-            piece = self._person(height, width) if self._uniform() < 0.7 else self._thing(height, width)
-            room = piece[:3] + (1 - piece[3:]) * room
+            piece = self._person(height, width) if self._uniform() < 0.6 else self._thing(height, width)
+            empty = _over(piece, room)
+            reach = round(0.01 * height) if self._uniform() < self.config.nudge else 0
+            dx, dy = (int(self._uniform(-reach, reach + 1)) for _ in range(2))
+            room = _over(F.pad(piece, [dx, -dx, dy, -dy]), room)
+        return Scene(room, empty, self._subject(height, width))
 
+    def _subject(self, height: int, width: int) -> torch.Tensor:
+        """Who and what is on the frame but not on the plate, ``(4, H, W)`` premultiplied."""
         subject = torch.zeros(4, height, width, device=self.device)
         if self._uniform() < self.config.empty:
-            return room, subject
+            return subject
         things = self._uniform() < self.config.objects
         if not things or self._uniform() < 0.5:
             subject = self._person(height, width)
@@ -140,7 +297,7 @@ class Composer:
             subject = _over(self._thing(height, width), subject)
             while self._uniform() < self.config.group:
                 subject = _over(self._thing(height, width), subject)
-        return room, subject
+        return subject
 
     def _room(self, height: int, width: int) -> torch.Tensor:
         """A piece of a room, mirrored half of the time, ``(3, H, W)``."""
@@ -155,8 +312,11 @@ class Composer:
 
     def _person(self, height: int, width: int) -> torch.Tensor:
         """A person from head to foot, or nearer: cut by the lower border."""
-        cutout = self._pick(self.material.cutouts)
-        if self._uniform() < 0.45:
+        cutout = self._pick(self.material.people)
+        if _is_cut(cutout):
+            size = self._uniform(0.5, 1.8)
+            top = self._uniform(max(-0.05, 1 - size), 0.35 if size > 0.65 else 1 - size + 0.1)
+        elif self._uniform() < 0.45:
             size = self._uniform(0.4, 1.1)
             top = self._uniform(-0.1, max(0.0, 1.05 - size))
         else:
@@ -167,6 +327,16 @@ class Composer:
         return self._place(cutout, height, width, zoom=zoom, angle=self._normal(math.radians(4)), center=center)
 
     def _thing(self, height: int, width: int) -> torch.Tensor:
+        """An animal or object, a picture of one or a drawn one, anywhere."""
+        if not self.material.things or self._uniform() < self.config.drawn:
+            return self._drawn_thing(height, width)
+        cutout = self._pick(self.material.things)
+        size = height * math.exp(self._uniform(math.log(0.15), math.log(1.2)))
+        center = (self._uniform(0, 1) * width, self._uniform(0.1, 1) * height)
+        angle = self._normal(math.radians(15))
+        return self._place(cutout, height, width, zoom=size / max(cutout.shape[1:]), angle=angle, center=center)
+
+    def _drawn_thing(self, height: int, width: int) -> torch.Tensor:
         """An object of any outline, with a hole at times, bearing a piece of a room; premultiplied ``(4, H, W)``."""
         kind = self._uniform()
         texture = self._texture(height, width)
@@ -250,4 +420,16 @@ class Composer:
 
 
 def _over(front: torch.Tensor, back: torch.Tensor) -> torch.Tensor:
-    return front + (1 - front[3:]) * back
+    """Lay a premultiplied ``(4, H, W)`` over a picture or over another of its kind."""
+    return front[: len(back)] + (1 - front[3:]) * back
+
+
+def _middle(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """The middle part of pictures, of this height and width."""
+    top, left = ((have - want) // 2 for have, want in zip(x.shape[2:], size, strict=True))
+    return x[:, :, top : top + size[0], left : left + size[1]]
+
+
+def _is_cut(cutout: torch.Tensor) -> bool:
+    """Whether the picture ended before the subject did: it then has to reach below the frame."""
+    return bool(cutout[3, -1].float().mean() > 0.15 * 255)

@@ -1,29 +1,29 @@
-"""What there is to train on: cut-outs of subjects and pictures of rooms, held in memory as uint8."""
+"""What there is to train on: cut-outs of subjects and pictures of rooms, held in memory as uint8.
+
+Nothing but PyTorch is needed to read them, so that a rented GPU machine needs nothing else either.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+import hashlib
+import io
+import json
+import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
-import cv2
-import numpy as np
 import torch
+from torch import Tensor
+from torchvision.io import ImageReadMode, decode_image
+from tqdm import tqdm
 
+KINDS = ("people", "things", "rooms")
 SPLITS = ("train", "val", "test")
-
-
-def split_of(name: str) -> str:
-    """The split that a subject or a room belongs to, by the number in its name.
-
-    All pictures of one house carry one number, so no house is in two splits. Of each ten numbers the one ending in 0
-    is for the test, the one ending in 5 for validation.
-    """
-    number = int(re.search(r"\d+", name)[0])  # type: ignore[index]
-    return {0: "test", 5: "val"}.get(number % 10, "train")
+MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,52 +31,91 @@ class Material:
     """Cut-outs and rooms of one split.
 
     Args:
-        cutouts: ``(4, h, w)`` uint8 straight RGBA each.
-        rooms: ``(3, h, w)`` uint8 RGB each.
+        people: ``(4, h, w)`` uint8 straight RGBA each.
+        things: the same; subjects that are no people, such as animals, furniture and props. May be empty.
+        rooms: ``(3, h, w)`` uint8 RGB each; anything that stands behind a subject, outdoors too.
     """
 
-    cutouts: list[torch.Tensor]
-    rooms: list[torch.Tensor]
+    people: list[Tensor]
+    things: list[Tensor]
+    rooms: list[Tensor]
 
 
 def load_material(
-    cutouts: str | PathLike[str],
-    rooms: str | PathLike[str],
+    folder: str | PathLike[str],
     *,
     split: str,
     device: torch.device | str = "cpu",
-    keep: Callable[[list[Path]], list[Path]] = lambda paths: paths,
+    limit: int | None = None,
 ) -> Material:
     """Read one split into the memory of a device.
 
     Args:
-        cutouts: folder with the sub-folders of `tools/prepare_people.py`.
-        rooms: folder of pictures; those of `split` are told by `split_of`.
+        folder: what `tools/prepare_data.py` wrote: a manifest and tar shards.
         split: `train`, `val` or `test`.
         device: where the tensors are to lie.
-        keep: chooses among the paths found, for trials on a few.
+        limit: keep so many of each kind at most, for trials on a few.
 
     Raises:
-        FileNotFoundError: a folder holds nothing of this split.
+        FileNotFoundError: the manifest or a shard is not there.
+        ValueError: the manifest or a shard is damaged, or the split holds no people or no rooms.
     """
-    cutout_paths = keep(sorted(Path(cutouts, split).glob("*.png")))
-    room_paths = keep(sorted(path for path in Path(rooms).glob("*.jpg") if split_of(path.name) == split))
-    for paths, folder in ((cutout_paths, Path(cutouts, split)), (room_paths, Path(rooms))):
-        if not paths:
-            raise FileNotFoundError(f"{folder} holds no pictures of the split {split}")
-    with ThreadPoolExecutor(4) as pool:
-        return Material(
-            [_tensor(x, cv2.COLOR_BGRA2RGBA, device) for x in pool.map(_read, cutout_paths)],
-            [_tensor(x, cv2.COLOR_BGR2RGB, device) for x in pool.map(_read, room_paths)],
+    if split not in SPLITS:
+        raise ValueError(f"{split = } is none of {', '.join(SPLITS)}")
+    folder = Path(folder)
+    manifest = _read_manifest(folder / MANIFEST)
+    of_split = [item for item in manifest["items"] if item["split"] == split]
+    wanted = [item for kind in KINDS for item in [i for i in of_split if i["kind"] == kind][:limit]]
+    missing = sorted({item["shard"] for item in wanted if not (folder / item["shard"]).is_file()})
+    if missing:
+        raise FileNotFoundError(
+            f"{folder} lacks {', '.join(missing)}, which its {MANIFEST} names: copy what is missing there, "
+            "or make the folder again with tools/prepare_data.py"
         )
+    found: dict[str, list[Tensor]] = {kind: [] for kind in KINDS}
+    # Shards are read one after another, so that no more than one of them lies in memory beside the decoded pictures.
+    with ThreadPoolExecutor() as pool, tqdm(total=len(wanted), unit="picture", desc=split) as progress:
+        for shard in sorted({item["shard"] for item in wanted}):
+            members = _read_shard(folder / shard, manifest["shards"][shard])
+            items = [item for item in wanted if item["shard"] == shard]
+            for item, picture in zip(items, pool.map(_decode, items, repeat(members)), strict=True):
+                found[item["kind"]].append(picture.to(device))
+                progress.update()
+    for kind in ("people", "rooms"):
+        if not found[kind]:
+            raise ValueError(f"{folder} holds no {kind} of the split {split}: give tools/prepare_data.py more of them")
+    return Material(**found)
 
 
-def _read(path: Path) -> np.ndarray:
-    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED if path.suffix == ".png" else cv2.IMREAD_COLOR)
-    if picture is None:
-        raise ValueError(f"{path} is no picture")
-    return picture
+def _read_manifest(path: Path) -> dict[str, Any]:
+    """What `tools/prepare_data.py` says of its shards: `shards` (name to sha256) and `items`."""
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if not (isinstance(manifest["shards"], dict) and isinstance(manifest["items"], list)):
+            raise TypeError("shards and items are of other types")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"there is no {path}: make that folder with tools/prepare_data.py") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is no manifest of tools/prepare_data.py: make that folder again") from error
+    return manifest
 
 
-def _tensor(picture: np.ndarray, order: int, device: torch.device | str) -> torch.Tensor:
-    return torch.from_numpy(cv2.cvtColor(picture, order)).permute(2, 0, 1).contiguous().to(device)
+def _read_shard(path: Path, sha256: str) -> dict[str, bytes]:
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise ValueError(f"{path} is damaged or of another {MANIFEST}: copy both again")
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        return {member.name: archive.extractfile(member).read() for member in archive}  # type: ignore[union-attr]
+
+
+def _decode(item: dict[str, Any], members: dict[str, bytes]) -> Tensor:
+    """One picture: RGB from a lossy file, and alpha of its own beside it if it is a cut-out."""
+    stem = f"{item['kind']}/{item['name']}"
+    rgb = _decode_image(members[f"{stem}.webp"], ImageReadMode.RGB)
+    if item["kind"] == "rooms":
+        return rgb
+    return torch.cat([rgb, _decode_image(members[f"{stem}.png"], ImageReadMode.GRAY)])
+
+
+def _decode_image(data: bytes, mode: ImageReadMode) -> Tensor:
+    return decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=mode)

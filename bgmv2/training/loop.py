@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from os import PathLike
 from pathlib import Path
@@ -27,6 +28,7 @@ from bgmv2.training.losses import alpha_loss, error_loss, foreground_loss
 
 STATE = "state.pt"
 WEIGHTS = "weights.safetensors"
+LOG = "log.csv"
 
 
 @dataclass(frozen=True)
@@ -42,35 +44,52 @@ class TrainConfig:
         joint_sides: the same of the joint step's.
         base_batch: pictures in a step.
         joint_batch: pictures in a joint step.
+        joint_scales: the base sees a joint step's pictures at one of these scales, drawn anew in each step.
+        refine_share: share of a joint step's pixels that are refined.
         rate: learning rate of decoder and ASPP in the base stage, where the backbone learns at a fifth of it, and of
             the refiner in the joint stage, where the decoder learns at a fifth of it and the rest at a tenth. Source of
             such proportions: Lin et al. 2021.
+        clip: largest norm of a step's gradient.
         ema: the weights that are kept are a running mean over about ``1 / (1 - ema)`` steps of a stage.
+        settle_steps: at the end, batch norm's statistics are measured anew for the kept weights, on so many steps.
         seed: of everything drawn.
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
     compose: ComposeConfig = field(default_factory=ComposeConfig)
     base_steps: int = 2400
-    joint_steps: int = 700
-    base_sides: tuple[int, int] = (128, 288)
-    joint_sides: tuple[int, int] = (384, 768)
+    joint_steps: int = 1200
+    base_sides: tuple[int, int] = (160, 352)
+    joint_sides: tuple[int, int] = (288, 576)
     base_batch: int = 8
     joint_batch: int = 4
+    joint_scales: tuple[float, ...] = (0.5, 0.5, 0.25)
+    refine_share: float = 0.125
     rate: float = 1e-3
+    clip: float = 5.0
     ema: float = 0.995
+    settle_steps: int = 40
     seed: int = 0
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
-        """The inverse of `dataclasses.asdict`."""
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
+        """The inverse of `dataclasses.asdict`; what is not given has its default.
+
+        Raises:
+            ValueError: there is no setting of such a name.
+        """
+        parts = {"model": ModelConfig, "compose": ComposeConfig}
+        for kind, given in ((cls, values), *((kind, values.get(name, {})) for name, kind in parts.items())):
+            unknown = set(given) - {f.name for f in fields(kind)}
+            if unknown:
+                raise ValueError(f"{kind.__name__} has no setting {', '.join(sorted(unknown))}")
         read: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in values.items()}
-        read.update(model=ModelConfig(**values["model"]), compose=ComposeConfig(**values["compose"]))
+        read.update({name: kind(**values.get(name, {})) for name, kind in parts.items()})
         return cls(**read)
 
 
 class Trainer:
-    """One run, in a folder: `state.pt` to go on from, `weights.safetensors` to use, and the losses so far.
+    """One run, in a folder: `state.pt` to go on from, `weights.safetensors` to use, and `log.csv` with the losses.
 
     Args:
         config: of the run.
@@ -141,6 +160,8 @@ class Trainer:
                     progress.set_postfix(stage=stage, alpha=f"{self._recent('pha'):.4f}", refresh=False)
                     progress.update()
                     late = time.monotonic() > until
+                    if self.step == self.steps:
+                        self._settle()
                     if late or self.step % save_every == 0 or self.step == self.steps:
                         self.save()
                         yield self.step
@@ -151,13 +172,15 @@ class Trainer:
         self.model.train()
         self._set_rates(stage)
         src, bgr, pha, fgr = (x.to(self.device).contiguous(memory_format=torch.channels_last) for x in pair)
+        if stage == "joint":
+            self._set_refinement(self.model, src)
         losses = self._base_losses(src, bgr, pha, fgr) if stage == "base" else self._joint_losses(src, bgr, pha, fgr)
         total = torch.stack(list(losses.values())).sum()
         if not total.isfinite():
             raise FloatingPointError(f"the loss is {total.item()} at step {self.step}: lower the learning rate")
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         self.optimizer.step()
         self.average.update_parameters(self.model)
         return {name: value.item() for name, value in losses.items()}
@@ -186,6 +209,33 @@ class Trainer:
             **coarse_losses(pred_pha_sm, pred_fgr_sm, pred_err_sm, pha_sm, fgr_sm),
         }
 
+    def _set_refinement(self, model: Any, src: torch.Tensor) -> None:
+        """Choose the scale of the base, and how much to refine, as `bgmv2.matter` does by the picture's size."""
+        scales = self.config.joint_scales
+        model.backbone_scale = scales[random.Random(f"{self.config.seed} {self.step}").randrange(len(scales))]
+        model.refiner.sample_pixels = round(src.shape[2] * src.shape[3] * self.config.refine_share)
+
+    @torch.no_grad()
+    def _settle(self) -> None:
+        """Measure batch norm's statistics for the averaged weights, which no step has run with."""
+        model = self.average.module
+        norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+        if self.config.settle_steps == 0 or self.config.joint_steps == 0:
+            return
+        usual = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain mean over all that comes
+        model.train()
+        for pair in self._pairs("joint", self.config.settle_steps):
+            src, bgr = (x.to(self.device) for x in pair[:2])
+            self._set_refinement(model, src)
+            with self.autocast:
+                model(src, bgr)
+        model.eval()
+        for norm, momentum in zip(norms, usual, strict=True):
+            norm.momentum = momentum
+
     def _pairs(self, stage: str, count: int) -> Iterator[Pair]:
         """Pairs from here on; on the CPU another process makes them while this one trains."""
         stream = _PairStream(self.material, self.config, stage, count, seed=self.config.seed + self.step)
@@ -197,7 +247,8 @@ class Trainer:
         parts = {
             name: list(getattr(self.model, name).parameters()) for name in ("backbone", "aspp", "decoder", "refiner")
         }
-        return torch.optim.AdamW([{"params": p, "name": name} for name, p in parts.items()], weight_decay=1e-4)
+        groups = [{"params": p, "name": name} for name, p in parts.items()]
+        return torch.optim.AdamW(groups, weight_decay=1e-4, fused=self.device.type in ("cpu", "cuda"))
 
     def _set_rates(self, stage: str) -> None:
         """A short warm-up, then a cosine down to nothing, in each stage anew."""
@@ -229,6 +280,7 @@ class Trainer:
         }
         torch.save(state, partial)
         partial.replace(self.folder / STATE)
+        write_log(self.losses, self.folder / LOG)
         save_checkpoint(self.folder / WEIGHTS, self.average.module.state_dict(), self.config.model, half=True)
 
     def _load(self) -> None:
@@ -242,6 +294,15 @@ class Trainer:
         load_strictly(self.model, state["model"], origin=str(self.folder / STATE))
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def write_log(rows: list[dict[str, float]], path: Path) -> None:
+    """Write all losses as a table; a stage that does not have one leaves its place empty."""
+    names = sorted({name for row in rows for name in row}, key=lambda name: (name != "step", name))
+    with path.open("w", newline="") as file:
+        table = csv.DictWriter(file, names)
+        table.writeheader()
+        table.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in rows)
 
 
 def coarse_losses(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 from os import PathLike
+from pathlib import Path
 
 import matplotlib
 
@@ -37,6 +39,46 @@ def plot_losses(losses: list[dict[str, float]], path: str | PathLike[str], *, wi
 
 
 @torch.inference_mode()
+def answer(model: MattingRefine, pair: Pair, *, coarse: bool) -> tuple[torch.Tensor, ...]:
+    """Alpha, foreground, error map and refined patches of a pair, as a user would get them.
+
+    Args:
+        model: is left in eval mode, at the scale and with the share to refine of `bgmv2.matter` for HD.
+        pair: of any size.
+        coarse: give the base network's answer, because the refiner is not trained yet.
+    """
+    model.eval()
+    height, width = pair.src.shape[2:]
+    model.backbone_scale, model.refiner.sample_pixels = 0.5, height * width // 16
+    pred_pha, pred_fgr, pha_sm, fgr_sm, err_sm, ref_sm = model(pair.src, pair.bgr)
+    if coarse:
+        pred_pha, pred_fgr = (F.interpolate(x, size=(height, width), mode="bilinear") for x in (pha_sm, fgr_sm))
+    return pred_pha.float(), pred_fgr.float(), err_sm.float(), ref_sm.float()
+
+
+def measure(model: MattingRefine, pairs: list[Pair], *, coarse: bool) -> dict[str, float]:
+    """Alpha's mean error over pairs, whole and in the soft band, and the share of background taken for subject."""
+    whole, band, background = [], [], []
+    for pair in pairs:
+        gap = (answer(model, pair, coarse=coarse)[0] - pair.pha).abs()
+        soft = (pair.pha > 0) & (pair.pha < 1)
+        whole.append(gap.mean())
+        band.append(gap[soft].mean() if soft.any() else gap.new_zeros(()))
+        background.append((gap[pair.pha == 0] > 0.1).float().mean())
+    means = (float(torch.stack(values).mean()) for values in (whole, band, background))
+    return dict(zip(("alpha", "soft alpha", "background above 0.1"), means, strict=True))
+
+
+def append_row(path: Path, row: dict[str, float]) -> None:
+    """Add a row to a table, which begins with a line of names."""
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        table = csv.DictWriter(file, list(row))
+        if new:
+            table.writeheader()
+        table.writerow(row)
+
+
 def sample_sheet(model: MattingRefine, pair: Pair, path: str | PathLike[str], *, coarse: bool = False) -> None:
     """Save a sheet: a column a picture; frame, plate, true and predicted alpha, error map, patches, over magenta.
 
@@ -46,10 +88,7 @@ def sample_sheet(model: MattingRefine, pair: Pair, path: str | PathLike[str], *,
         path: of the PNG.
         coarse: show the base network's answer, because the refiner is not trained yet.
     """
-    model.eval()
-    pred_pha, pred_fgr, pha_sm, fgr_sm, err_sm, ref_sm = model(pair.src, pair.bgr)
-    if coarse:
-        pred_pha, pred_fgr = (F.interpolate(x, size=pair.src.shape[2:], mode="bilinear") for x in (pha_sm, fgr_sm))
+    pred_pha, pred_fgr, err_sm, ref_sm = answer(model, pair, coarse=coarse)
     magenta = pred_fgr.new_tensor(MAGENTA).view(1, 3, 1, 1)
     com = pred_pha * pred_fgr + (1 - pred_pha) * magenta
     rows = [pair.src, pair.bgr, pair.pha, pred_pha, err_sm, ref_sm, com]

@@ -1,6 +1,7 @@
 """Pairs obey the matting equation, losses are those of the paper, and a run can be taken up where it ended."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, fields, replace
 
 import pytest
 import torch
@@ -11,14 +12,13 @@ from bgmv2.nn.backbones import MobileNetV2Encoder
 from bgmv2.nn.checkpoint import load_model
 from bgmv2.training import augment
 from bgmv2.training.compose import ComposeConfig, Composer
-from bgmv2.training.data import Material, split_of
+from bgmv2.training.data import Material
 from bgmv2.training.imagenet import MEAN, STD, encoder_from_imagenet
 from bgmv2.training.loop import TrainConfig, Trainer
 from bgmv2.training.losses import alpha_loss, error_loss, foreground_loss
 
-PLAIN = ComposeConfig(
-    empty=0, objects=0, group=0, furniture=0, shadow=0, noise=0, exposure=0, shift=0, turn=0, far_shift=0
-)
+# Nothing happens to a picture: each probability and strength is 0.
+PLAIN = ComposeConfig(**{f.name: 0.0 for f in fields(ComposeConfig)})
 TINY = TrainConfig(
     model=ModelConfig(refine_sample_pixels=512),
     base_steps=2,
@@ -27,6 +27,7 @@ TINY = TrainConfig(
     joint_sides=(64, 96),
     base_batch=2,
     joint_batch=2,
+    settle_steps=1,
 )
 
 
@@ -40,16 +41,7 @@ def material():
         rgba[3] = 0
         rgba[3, 5:-5, 5:-5] = 255
         cutouts.append(rgba)
-    return Material(cutouts, rooms)
-
-
-def test_splits_go_by_the_number_in_the_name():
-    assert [split_of(name) for name in ("10_kitchen", "10_frontal.jpg", "0125", "0126")] == [
-        "test",
-        "test",
-        "val",
-        "train",
-    ]
+    return Material(people=cutouts, things=[cutouts[0].flip(1)], rooms=rooms)
 
 
 def test_a_batch_has_the_shapes_and_ranges_it_promises(material):
@@ -67,16 +59,67 @@ def test_one_seed_gives_one_sequence(material):
     assert not torch.equal(first.src, other.src)
 
 
-def test_without_disturbances_frame_and_plate_agree_where_nobody_is(material):
-    class NoFocus(Composer):
-        def _photograph(self, rgb, draw):
-            return rgb
+@pytest.fixture
+def perfect_camera(monkeypatch):
+    """No lens, no sensor, no file: the picture is the light."""
+    monkeypatch.setattr(augment.Camera, "__call__", lambda self, rgb: rgb)
 
-    pair = NoFocus(material, PLAIN, seed=1).batch(4, 48, 72)
-    nobody = (pair.pha == 0).expand_as(pair.src)
-    assert nobody.any() and not nobody.all()
-    torch.testing.assert_close(pair.src[nobody], pair.bgr[nobody], rtol=0, atol=2e-3)
+
+def test_without_disturbances_frames_are_subject_over_plate(material, perfect_camera):
+    pair = Composer(material, PLAIN, seed=1).batch(4, 48, 72)
+    assert (pair.pha == 0).any() and (pair.pha == 1).any()
     torch.testing.assert_close(pair.src, pair.pha * pair.fgr + (1 - pair.pha) * pair.bgr, rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize("name", ["shadow", "contact"])
+def test_shadows_darken_the_frame_alone_and_are_background(material, perfect_camera, name):
+    plain = Composer(material, PLAIN, seed=1).batch(4, 48, 72)
+    shaded = Composer(material, replace(PLAIN, **{name: 1}), seed=1).batch(4, 48, 72)
+    assert torch.equal(plain.pha, shaded.pha)
+    torch.testing.assert_close(plain.bgr, shaded.bgr)
+    change = shaded.src - plain.src
+    assert change.max() < 1e-4 and change.min() < -0.05
+    assert change[(plain.pha == 1).expand_as(change)].abs().max() < 1e-4
+
+
+def test_a_reflection_lies_below_the_subject(material, perfect_camera):
+    composer = Composer(material, replace(PLAIN, reflection=1), seed=0)
+    pha, fgr = torch.zeros(1, 1, 48, 32), torch.full((1, 3, 48, 32), 0.9)
+    pha[:, :, 8:20, 12:20] = 1
+    room = torch.full_like(fgr, 0.2)
+    shine = composer._mirror(room, fgr, pha, augment.Draw(1, composer.generator, "cpu"))[0, 0] - 0.2
+    assert shine[:18].abs().max() < 1e-6
+    assert shine[22:30, 14:18].min() > 0.02
+    assert shine[40:].abs().max() < 0.02  # the mirrored head ends where the subject's does
+
+
+def test_the_same_colours_come_near_the_rooms(material, perfect_camera):
+    gap = {}
+    for chance in (0.0, 1.0):
+        pair = Composer(material, replace(PLAIN, same_color=chance), seed=4).batch(6, 48, 72)
+        inside = (pair.pha > 0.9).expand_as(pair.src)
+        gap[chance] = (pair.fgr - pair.bgr)[inside].abs().mean()
+    assert gap[1.0] < gap[0.0]
+
+
+def test_a_handheld_camera_sees_the_room_from_elsewhere(material, perfect_camera):
+    pair = Composer(material, replace(PLAIN, empty=1, handheld=1), seed=3).batch(2, 48, 72)
+    assert pair.src.shape == pair.bgr.shape == (2, 3, 48, 72)
+    assert (pair.src - pair.bgr).abs().mean() > 0.02
+
+
+def test_a_clip_has_one_plate_and_moves_smoothly(material):
+    pair = Composer(material, replace(PLAIN, handheld=1), seed=2).clip(4, 48, 72)
+    assert all(torch.equal(pair.bgr[0], plate) for plate in pair.bgr)
+    steps = [(a - b).abs().mean() for a, b in zip(pair.pha, pair.pha[1:], strict=False)]
+    assert 0 < min(steps) and max(steps) < 0.2
+
+
+def test_a_subject_that_its_picture_cut_reaches_below_the_frame(perfect_camera):
+    cut = torch.full((4, 40, 30), 255, dtype=torch.uint8)
+    room = torch.zeros(3, 60, 80, dtype=torch.uint8)
+    pair = Composer(Material(people=[cut], things=[], rooms=[room]), PLAIN, seed=0).batch(12, 48, 72)
+    assert (pair.pha[:, :, -1].amax(dim=(1, 2)) > 0.9).all()
 
 
 def test_an_empty_scene_has_no_alpha(material):
@@ -84,17 +127,59 @@ def test_an_empty_scene_has_no_alpha(material):
     assert pair.pha.max() == 0
 
 
-def test_furniture_is_background(material):
+def test_furniture_is_background(material, perfect_camera):
     pair = Composer(material, replace(PLAIN, empty=1, furniture=1), seed=2).batch(8, 48, 72)
     assert pair.pha.max() == 0
-    assert (pair.src - pair.bgr).abs().mean() < 0.06  # focus differs, content does not
+    torch.testing.assert_close(pair.src, pair.bgr, rtol=0, atol=2e-3)
 
 
-def test_move_shifts_by_pixels_and_repeats_the_border():
+def test_what_was_nudged_is_background(material, perfect_camera):
+    pair = Composer(material, replace(PLAIN, empty=1, furniture=1, nudge=1), seed=2).batch(8, 200, 200)
+    assert pair.pha.max() == 0
+    assert (pair.src - pair.bgr).abs().amax() > 0.1
+
+
+def test_perspective_shifts_by_pixels_and_repeats_the_border():
     x = torch.arange(6.0).view(1, 1, 1, 6).repeat(1, 1, 4, 1)
-    shift = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)
-    moved = augment.move(x, shift, torch.zeros(1, 1, 1, 1))
-    torch.testing.assert_close(moved[0, 0, 0], torch.tensor([1.0, 2, 3, 4, 5, 5]))
+    none = torch.zeros(1, 1, 1)
+    offsets = augment.corners(4, 6, shift=torch.tensor([[[1.0, 0.0]]]), angle=none, bend=torch.zeros(1, 4, 2))
+    moved = augment.perspective(x, offsets)
+    torch.testing.assert_close(moved[0, 0, 1], torch.tensor([0.0, 0, 1, 2, 3, 4]))
+
+
+def test_a_quarter_turn_carries_each_corner_to_the_next():
+    offsets = augment.corners(
+        5, 5, shift=torch.zeros(1, 1, 2), angle=torch.full((1, 1, 1), torch.pi / 2), bend=torch.zeros(1, 4, 2)
+    )
+    torch.testing.assert_close(offsets[0], torch.tensor([[4.0, 0], [0, 4], [-4, 0], [0, -4]]))
+
+
+def test_compression_spares_the_pictures_that_were_not_drawn():
+    g = torch.Generator().manual_seed(0)
+    draw = augment.Draw(8, g, "cpu")
+    camera = augment.Camera(draw, noise=0, compression=0.5)
+    camera.sharpness = torch.zeros(8, 1, 1, 1)
+    x = torch.rand(8, 3, 20, 36, generator=g)
+    changed = [i for i in range(8) if not torch.allclose(_through(camera, x)[i], x[i], atol=1e-3)]
+    assert changed == camera.lossy.tolist() and 0 < len(changed) < 8
+
+
+def _through(camera, x):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(augment, "blur", lambda x, sigma: x)
+        return camera(x)
+
+
+def test_blobs_cover_about_the_share_asked_for():
+    draw = augment.Draw(16, torch.Generator().manual_seed(0), "cpu")
+    area = augment.blobs(draw, 60, 80, torch.full((16, 1, 1, 1), 0.2)).mean()
+    assert 0.1 < area < 0.3
+
+
+def test_frames_of_a_clip_share_their_draws_but_not_their_grain():
+    draw = augment.Draw(3, torch.Generator().manual_seed(0), "cpu", shared=True)
+    amounts, grain = draw.uniform(0, 1), draw.grain(1, 4, 4)
+    assert torch.equal(amounts[0], amounts[2]) and not torch.equal(grain[0], grain[2])
 
 
 def test_blur_keeps_the_sum_and_sigma_zero_changes_nothing():
@@ -167,6 +252,34 @@ def test_bfloat16_trains_both_stages(tmp_path, material):
     trainer = Trainer(replace(TINY, base_steps=1, joint_steps=1), material, tmp_path, precision="bfloat16")
     assert list(trainer.run(save_every=100)) == [2]
     assert trainer.model.decoder.conv4.weight.dtype == torch.float32
+
+
+def test_statistics_are_settled_for_the_kept_weights(tmp_path, material):
+    trainer = Trainer(TINY, material, tmp_path)
+    settled = []
+    trainer._settle = lambda: settled.append({k: v.clone() for k, v in trainer.average.module.state_dict().items()})
+    list(trainer.run(save_every=100))
+    Trainer._settle(trainer)
+    name = "decoder.bn1.running_mean"
+    after = trainer.average.module.state_dict()
+    assert not torch.equal(settled[0][name], after[name])
+    assert torch.equal(settled[0]["decoder.conv1.weight"], after["decoder.conv1.weight"])
+    assert all(m.momentum is not None for m in trainer.average.module.modules() if isinstance(m, torch.nn.BatchNorm2d))
+
+
+def test_a_configuration_is_read_back_and_a_typo_is_named():
+    assert TrainConfig.from_dict(json.loads(json.dumps(asdict(TINY)))) == TINY
+    assert TrainConfig.from_dict({"rate": 0.5}).rate == 0.5
+    with pytest.raises(ValueError, match="ComposeConfig has no setting shadows"):
+        TrainConfig.from_dict({"compose": {"shadows": 1}})
+
+
+def test_a_run_starts_from_earlier_weights(tmp_path, material):
+    first = Trainer(TINY, material, tmp_path / "a")
+    first.save()
+    second = Trainer(replace(TINY, seed=9), material, tmp_path / "b", start=tmp_path / "a" / "weights.safetensors")
+    for a, b in zip(first.average.module.parameters(), second.model.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)  # kept in half precision
 
 
 def test_the_running_mean_begins_anew_with_the_refiner(tmp_path, material):
