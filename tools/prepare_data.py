@@ -7,8 +7,9 @@ A cut-out is cropped to its subject and becomes two pictures: its colours, lossy
 one lossy picture. Every split (train, val, test) has shards of its own, in which all kinds and sources are mixed.
 `manifest.json` names the shards with their checksums, and says of each picture what it is and where it comes from.
 
-A folder of pictures may hold a `manifest.json` of its own: `{"items": [{"file": ..., "kind": "person", "thing" or
-"room", "source": ..., "licence": ..., "split": ...}]}`, where all but `file` may be left out.
+A folder of pictures may hold a `manifest.json` of its own: `{"pictures": [{"file": ..., "kind": "person", "thing" or
+"room", "source": ..., "author": ..., "licence": ..., "split": ...}]}`, where all but `file` may be left out. What it
+lists but is not there yet is passed over.
 
 The result is the same for the same pictures and versions of the libraries.
 """
@@ -47,6 +48,7 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 NOT_STATED = "not stated"
 # What is not said by a manifest of their own.
 PEOPLE = {"source": "clothing-co-parsing (Yang, Luo and Lin 2014)", "licence": "Apache-2.0"}
+RENDERS = {"source": "tools/render_people.py", "licence": "made from CC0 material"}
 ROOMS = {"source": "Houses-dataset (Ahmed and Moustafa 2016)", "licence": "none stated, to be cited"}
 # Colours under an alpha below this (of 255) are not to be relied on: division by it has blown up their rounding.
 FAINT = 8
@@ -61,7 +63,8 @@ class Picture:
         name: unique among all pictures of its kind.
         kind: `people`, `things` or `rooms`.
         split: `train`, `val` or `test`.
-        source: who made it.
+        source: the data set or package that it is from.
+        author: who made it, where that is known of the single picture.
         licence: under which terms.
     """
 
@@ -70,6 +73,7 @@ class Picture:
     kind: str
     split: str
     source: str
+    author: str
     licence: str
 
 
@@ -108,10 +112,11 @@ def find_pictures(folder: Path, kind: str, *, source: str | None = None, licence
     manifest = folder / MANIFEST
     if manifest.is_file():
         try:
-            rows = json.loads(manifest.read_text(encoding="utf-8"))["items"]
+            listed = json.loads(manifest.read_text(encoding="utf-8"))["pictures"]
+            rows = [row for row in listed if (folder / row["file"]).is_file()]
             paths = [folder / row["file"] for row in rows]
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{manifest} has no list `items` of rows with a `file`: make it again") from error
+            raise ValueError(f"{manifest} has no list `pictures` of rows with a `file`: make it again") from error
     else:
         paths = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES and path.name[0] != "."]
         rows = [{}] * len(paths)
@@ -119,12 +124,12 @@ def find_pictures(folder: Path, kind: str, *, source: str | None = None, licence
         raise ValueError(f"there are no pictures in {folder}: check the name")
     pictures = []
     for path, row in zip(paths, rows, strict=True):
-        row = {"kind": kind, "source": source or folder.name, "licence": licence} | row
+        row = {"kind": kind, "source": source or folder.name, "author": "", "licence": licence} | row
         split = row.get("split") or split_of(path.stem)
         if row["kind"] not in KINDS or split not in SPLITS:
             raise ValueError(f"{manifest} gives {path.name} the kind {row['kind']} and the split {split}: correct it")
         name = f"{folder.resolve().name}-{path.stem}"
-        pictures.append(Picture(path, name, KINDS[row["kind"]], split, row["source"], row["licence"]))
+        pictures.append(Picture(path, name, KINDS[row["kind"]], split, row["source"], row["author"], row["licence"]))
     return sorted(pictures, key=lambda picture: picture.name)
 
 
@@ -149,6 +154,8 @@ def encode(picture: Picture, *, quality: int) -> tuple[dict[str, bytes], tuple[i
         return {".webp": _webp(pixels, quality)}, pixels.shape[:2]
     if pixels.dtype != np.uint8 or pixels.shape[2:] != (4,):
         raise ValueError(f"{picture.path} is no cut-out: it needs 8 bits and four channels, the last of them alpha")
+    if pixels[..., 3].max() < FAINT:
+        raise ValueError(f"{picture.path} is transparent everywhere: delete it, or make it again")
     colours, alpha = prepare_cutout(pixels)
     return {".webp": _webp(colours, quality), ".png": cv2.imencode(".png", alpha)[1].tobytes()}, alpha.shape
 
@@ -157,17 +164,13 @@ def prepare_cutout(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Crop to the subject, scale to `LONG_SIDE` at most, and carry the colours on beyond the border.
 
     Args:
-        pixels: ``(H, W, 4)`` uint8, straight; the colours in any order.
+        pixels: ``(H, W, 4)`` uint8, straight, not transparent everywhere; the colours in any order.
 
     Returns:
         ``(h, w, 3)`` and ``(h, w)`` uint8.
 
-    Raises:
-        ValueError: it is transparent everywhere.
     """
     ys, xs = np.nonzero(pixels[..., 3] >= FAINT)
-    if not len(ys):
-        raise ValueError("a cut-out is transparent everywhere: delete it, or make it again")
     pixels = pixels[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1].astype(np.float32)
     alpha = pixels[..., 3:] / 255
     premultiplied = _reduce(np.dstack([pixels[..., :3] * alpha, alpha]), LONG_SIDE / max(pixels.shape[:2]))
@@ -318,6 +321,7 @@ def pack(pictures: Iterable[Picture], output: Path, *, quality: int, seed: int, 
                             "split": split,
                             "shard": tars.name,
                             "source": picture.source,
+                            "author": picture.author,
                             "licence": picture.licence,
                             "height": size[0],
                             "width": size[1],
@@ -369,7 +373,7 @@ def main() -> None:
         check_replaceable(args.output.absolute(), overwrite=args.overwrite)
         pictures = [
             *(picture for folder in args.people for picture in find_pictures(folder, "person", **PEOPLE)),
-            *(picture for folder in args.renders for picture in find_pictures(folder, "person")),
+            *(picture for folder in args.renders for picture in find_pictures(folder, "person", **RENDERS)),
             *(picture for folder in args.things for picture in find_pictures(folder, "thing")),
             *(picture for folder in args.rooms for picture in find_pictures(folder, "room", **ROOMS)),
             *(picture for folder in args.backgrounds for picture in find_pictures(folder, "room")),

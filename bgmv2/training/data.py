@@ -1,6 +1,6 @@
 """What there is to train on: cut-outs of subjects and pictures of rooms, held in memory as uint8.
 
-Nothing but PyTorch is needed to read them, so that a rented GPU machine needs nothing else either.
+Nothing is needed to read them but PyTorch and what comes with torchvision, so that a rented GPU machine will do.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_image
 from tqdm import tqdm
 
 KINDS = ("people", "things", "rooms")
@@ -111,11 +112,13 @@ def _read_shard(path: Path, sha256: str) -> dict[str, bytes]:
 def _decode(item: dict[str, Any], members: dict[str, bytes]) -> Tensor:
     """One picture: RGB from a lossy file, and alpha of its own beside it if it is a cut-out."""
     stem = f"{item['kind']}/{item['name']}"
-    rgb = _decode_image(members[f"{stem}.webp"], ImageReadMode.RGB)
+    rgb = _decode_image(members[f"{stem}.webp"], "RGB")
     if item["kind"] == "rooms":
         return rgb
-    return torch.cat([rgb, _decode_image(members[f"{stem}.png"], ImageReadMode.GRAY)])
+    return torch.cat([rgb, _decode_image(members[f"{stem}.png"], "L")])
 
 
-def _decode_image(data: bytes, mode: ImageReadMode) -> Tensor:
-    return decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=mode)
+def _decode_image(data: bytes, mode: str) -> Tensor:
+    with Image.open(io.BytesIO(data)) as image:
+        pixels = np.asarray(image.convert(mode))
+    return torch.from_numpy(np.atleast_3d(pixels).transpose(2, 0, 1).copy())

@@ -46,9 +46,9 @@ class TrainConfig:
         joint_batch: pictures in a joint step.
         joint_scales: the base sees a joint step's pictures at one of these scales, drawn anew in each step.
         refine_share: share of a joint step's pixels that are refined.
-        rate: learning rate of decoder and ASPP in the base stage, where the backbone learns at a fifth of it, and of
-            the refiner in the joint stage, where the decoder learns at a fifth of it and the rest at a tenth. Source of
-            such proportions: Lin et al. 2021.
+        rate: learning rate of decoder and ASPP in the base stage, where the backbone learns at a fifth of it (Lin et
+            al. 2021), and of the refiner in the joint stage, where decoder and ASPP learn at half of it and the
+            backbone at a fifth: more than in the paper, whose base has learned for longer by then.
         clip: largest norm of a step's gradient.
         ema: the weights that are kept are a running mean over about ``1 / (1 - ema)`` steps of a stage.
         settle_steps: at the end, batch norm's statistics are measured anew for the kept weights, on so many steps.
@@ -259,7 +259,7 @@ class Trainer:
         rate = self.config.rate * min(1.0, (done + 1) / 50) * (0.02 + 0.98 * math.cos(math.pi / 2 * done / count) ** 2)
         share = {"backbone": 0.2, "aspp": 1.0, "decoder": 1.0, "refiner": 0.0}
         if stage == "joint":
-            share = {"backbone": 0.1, "aspp": 0.1, "decoder": 0.2, "refiner": 1.0}
+            share = {"backbone": 0.2, "aspp": 0.5, "decoder": 0.5, "refiner": 1.0}
         for group in self.optimizer.param_groups:
             group["lr"] = rate * share[group["name"]]
 
