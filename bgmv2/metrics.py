@@ -1,13 +1,15 @@
 """How far a matte is from the truth.
 
-**Convention**: mattes are float arrays ``(H, W)`` in 0..1, every pixel counts, and 0 is perfect. Means (`mad`, `mse`,
-`dtssd`) are returned as they are; papers often print them times 1000, dtSSD times 100. Sums (`sad`, `grad`, `conn`) are
-returned in thousands, as papers print them.
+**Convention**: mattes are float arrays ``(H, W)`` in 0..1, and 0 is perfect. Every pixel counts, or only those of the
+mask `where`, such as `unknown_band`: there the means show how good an edge is, however large the picture around it.
+Means (`mad`, `mse`, `dtssd`) are returned as they are; papers often print them times 1000, dtSSD times 100. Sums
+(`sad`, `grad`, `conn`) are returned in thousands, as papers print them. Filters and regions see the whole matte always.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
@@ -15,27 +17,44 @@ import numpy as np
 CONN_STEP = 0.1
 CONN_TOLERANCE = 0.15
 GRAD_SIGMA = 1.4
+BAND_REACH = 10
 
 
-def mad(pred_pha: np.ndarray, true_pha: np.ndarray) -> float:
+def unknown_band(true_pha: np.ndarray, *, reach: int = BAND_REACH) -> np.ndarray:
+    """Where a matte is decided: soft pixels, and those that have both subject and background within reach.
+
+    Args:
+        true_pha: ``(H, W)`` true alpha, 0..1.
+        reach: in pixels; the default, 10, is about the width of the trimaps that papers make for such pictures.
+
+    Returns:
+        ``(H, W)`` bool; empty of True where the picture holds only background, or only subject.
+    """
+    _, true = _pair(true_pha, true_pha)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    near_subject, near_background = (cv2.dilate(x.astype(np.uint8), disc) > 0 for x in (true > 0, true < 1))
+    return near_subject & near_background
+
+
+def mad(pred_pha: np.ndarray, true_pha: np.ndarray, *, where: np.ndarray | None = None) -> float:
     """Mean absolute difference, 0..1."""
     pred, true = _pair(pred_pha, true_pha)
-    return float(np.abs(pred - true).mean())
+    return _mean(np.abs(pred - true), where)
 
 
-def mse(pred_pha: np.ndarray, true_pha: np.ndarray) -> float:
+def mse(pred_pha: np.ndarray, true_pha: np.ndarray, *, where: np.ndarray | None = None) -> float:
     """Mean squared error, 0..1."""
     pred, true = _pair(pred_pha, true_pha)
-    return float(np.square(pred - true).mean())
+    return _mean(np.square(pred - true), where)
 
 
-def sad(pred_pha: np.ndarray, true_pha: np.ndarray) -> float:
+def sad(pred_pha: np.ndarray, true_pha: np.ndarray, *, where: np.ndarray | None = None) -> float:
     """Sum of absolute differences, in thousands of pixels."""
     pred, true = _pair(pred_pha, true_pha)
-    return float(np.abs(pred - true).sum() / 1000)
+    return _thousands(np.abs(pred - true), where)
 
 
-def grad(pred_pha: np.ndarray, true_pha: np.ndarray) -> float:
+def grad(pred_pha: np.ndarray, true_pha: np.ndarray, *, where: np.ndarray | None = None) -> float:
     """Squared differences of the gradients' lengths, summed, in thousands: edges of another sharpness or place.
 
     Source: Rhemann et al., *A Perceptually Motivated Online Benchmark for Image Matting*, CVPR 2009: derivatives of a
@@ -43,10 +62,10 @@ def grad(pred_pha: np.ndarray, true_pha: np.ndarray) -> float:
     is above 0.01.
     """
     pred, true = _pair(pred_pha, true_pha)
-    return float(np.square(_gradient_length(pred) - _gradient_length(true)).sum() / 1000)
+    return _thousands(np.square(_gradient_length(pred) - _gradient_length(true)), where)
 
 
-def conn(pred_pha: np.ndarray, true_pha: np.ndarray) -> float:
+def conn(pred_pha: np.ndarray, true_pha: np.ndarray, *, where: np.ndarray | None = None) -> float:
     """Differences of connectedness, summed, in thousands: opaque islands that hang on nothing.
 
     A pixel's connectedness falls with the gap between its alpha and the highest level at which it still belongs to the
@@ -64,15 +83,16 @@ def conn(pred_pha: np.ndarray, true_pha: np.ndarray) -> float:
         still_inside = inside & _largest_region(opaque)
         level[inside & ~still_inside] = (step - 1) / steps
         inside = still_inside
-    return float(np.abs(_connectedness(pred, level) - _connectedness(true, level)).sum() / 1000)
+    return _thousands(np.abs(_connectedness(pred, level) - _connectedness(true, level)), where)
 
 
-def dtssd(pred_phas: np.ndarray, true_phas: np.ndarray) -> float:
+def dtssd(pred_phas: np.ndarray, true_phas: np.ndarray, *, where: np.ndarray | None = None) -> float:
     """Flicker: how differently the mattes change from frame to frame, the mean over the pairs of neighbouring frames.
 
     Args:
         pred_phas: ``(T, H, W)`` mattes of a clip in order, 0..1, at least two.
         true_phas: of the same shape.
+        where: of the same shape, bool; a pixel counts if it is marked in either frame of a pair.
 
     Returns:
         Root of the mean square over the pixels, so that it does not grow with the picture.
@@ -84,7 +104,16 @@ def dtssd(pred_phas: np.ndarray, true_phas: np.ndarray) -> float:
             f"mattes of a clip are (T, H, W) with T of 2 or more, got {np.shape(pred_phas)} and {np.shape(true_phas)}"
         )
     gaps = np.diff(np.asarray(pred_phas, np.float64), axis=0) - np.diff(np.asarray(true_phas, np.float64), axis=0)
-    return float(np.sqrt(np.square(gaps).mean(axis=(1, 2))).mean())
+    masks: Iterable[np.ndarray | None] = [None] * len(gaps)
+    if where is not None:
+        masks = _mask(where, np.shape(true_phas))[1:] | where[:-1]
+    return float(np.mean([math.sqrt(_mean(np.square(gap), mask)) for gap, mask in zip(gaps, masks, strict=True)]))
+
+
+def background_share(pred_pha: np.ndarray, true_pha: np.ndarray, *, threshold: float = 0.1) -> float:
+    """Share of the true background, where alpha is 0, that got an alpha above a threshold; 0..1."""
+    pred, true = _pair(pred_pha, true_pha)
+    return _mean((pred > threshold).astype(np.float64), true == 0)
 
 
 def background_blobs(
@@ -114,6 +143,21 @@ def _pair(pred_pha: np.ndarray, true_pha: np.ndarray) -> tuple[np.ndarray, np.nd
         if not np.issubdtype(np.asarray(pha).dtype, np.floating):
             raise ValueError(f"a matte holds floats in 0..1, got {np.asarray(pha).dtype}")
     return np.asarray(pred_pha, np.float64), np.asarray(true_pha, np.float64)
+
+
+def _mask(where: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    if np.shape(where) != shape or where.dtype != bool:
+        raise ValueError(f"a mask is bool and {shape} like the mattes, got {where.dtype} and {np.shape(where)}")
+    return where
+
+
+def _mean(errors: np.ndarray, where: np.ndarray | None) -> float:
+    chosen = errors if where is None else errors[_mask(where, errors.shape)]
+    return float(chosen.mean()) if chosen.size else 0.0
+
+
+def _thousands(errors: np.ndarray, where: np.ndarray | None) -> float:
+    return float(errors.sum() if where is None else errors[_mask(where, errors.shape)].sum()) / 1000
 
 
 def _gradient_length(pha: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from fractions import Fraction
 from pathlib import Path
@@ -13,8 +14,10 @@ import pytest
 import torch
 
 from bgmv2.config import ModelConfig
+from bgmv2.evaluate import INDEX, VERSION
 from bgmv2.nn.checkpoint import save_checkpoint
 from bgmv2.nn.matting import MattingRefine
+from bgmv2.video import write_image
 
 # Small pictures are computed faster by one thread than by several that wait for each other.
 torch.set_num_threads(1)
@@ -120,3 +123,27 @@ def weights(tmp_path_factory) -> Path:
 def blind_weights(tmp_path_factory) -> Path:
     """Weights that see nobody: alpha is 0 everywhere, and nothing is refined."""
     return made_up_weights(tmp_path_factory.mktemp("weights") / "blind.safetensors", alpha=-1.0, spread=0.0)
+
+
+@pytest.fixture
+def benchmark_folder(tmp_path) -> Path:
+    """A benchmark: two stills and a clip of three frames, 48 x 32, with a soft disc as subject."""
+    folder = tmp_path / "benchmark"
+    items = []
+    for number, (name, category, count) in enumerate((("a", "static", 1), ("b", "shadow", 1), ("c", "clip", 3))):
+        (folder / name).mkdir(parents=True)
+        room = moving_picture(number, 48, 32)
+        write_image(folder / name / "plate.png", room)
+        frames = []
+        for index in range(count):
+            pha = np.zeros((32, 48), np.uint8)
+            cv2.circle(pha, (16 + 4 * index, 16), 8, 255, -1)
+            pha = cv2.GaussianBlur(pha, (0, 0), 1)
+            src = np.where(pha[..., None] > 127, np.uint8(250), room)
+            frames.append({"src": f"{name}/src{index}.png", "pha": f"{name}/pha{index}.png"})
+            write_image(folder / frames[-1]["src"], src)
+            write_image(folder / frames[-1]["pha"], pha)
+        items.append({"name": name, "category": category, "plate": f"{name}/plate.png", "frames": frames})
+    index = {"version": VERSION, "seed": 7, "sha256": "0" * 64, "items": items}
+    (folder / INDEX).write_text(json.dumps(index), encoding="utf-8")
+    return folder

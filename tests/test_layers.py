@@ -10,7 +10,7 @@ FLOORS = (
     {"errors", "types", "config"},
     {"nn", "video", "compose", "stream", "metrics"},
     {"plate", "backdrop", "matter", "export", "training"},
-    {"pipeline"},
+    {"pipeline", "evaluate"},
     {"bgmv2"},  # the package itself: what it exports comes from below, and who imports from it stands above
     {"cli", "tools"},
 )

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bgmv2.metrics import background_blobs, conn, dtssd, grad, mad, mse, sad
+from bgmv2.metrics import background_blobs, background_share, conn, dtssd, grad, mad, mse, sad, unknown_band
 
 PICTURES = (mad, mse, sad, grad, conn)
 
@@ -13,7 +13,7 @@ def blobs(seed, size=(40, 50)):
     return np.clip(noise / noise.std() * 0.6 + 0.5, 0, 1)
 
 
-@pytest.mark.parametrize("metric", [*PICTURES, background_blobs])
+@pytest.mark.parametrize("metric", [*PICTURES, background_blobs, background_share])
 def test_the_truth_is_perfect(metric):
     pha = blobs(0)
     assert metric(pha, pha) == 0
@@ -58,6 +58,36 @@ def test_grad_is_that_of_a_plain_implementation():
 
     pred, true = blobs(0), blobs(1)
     assert grad(pred, true) == pytest.approx(((length(pred) - length(true)) ** 2).sum() / 1000)
+
+
+def test_grad_is_that_of_scipy():
+    ndimage = pytest.importorskip("scipy.ndimage")
+    # SciPy's filters sum to 1, and to a slope of 1; those of the benchmark have an energy of 1.
+    x = np.arange(-4, 5)
+    gauss = np.exp(-(x**2) / (2 * 1.4**2))
+    factor = 1 / np.linalg.norm(gauss / gauss.sum()) / np.linalg.norm(x * gauss / (1.4**2 * gauss.sum()))
+
+    def length(pha):
+        dx, dy = (
+            ndimage.gaussian_filter(pha, 1.4, order=order, mode="nearest", radius=4) for order in ((0, 1), (1, 0))
+        )
+        return factor * np.hypot(dx, dy)
+
+    pred, true = blobs(0), blobs(1)
+    assert grad(pred, true) == pytest.approx(((length(pred) - length(true)) ** 2).sum() / 1000)
+
+
+def test_grad_of_a_step_worked_out_by_hand():
+    # Beside an edge from 0 to 1, the slope filter sees a sum of its half, the smoothing one the sum of all of itself.
+    x = np.arange(-4, 5)
+    smooth = np.exp(-(x**2) / (2 * 1.4**2))
+    slope = np.abs(x) * smooth
+    smooth /= np.linalg.norm(smooth)
+    slope /= np.linalg.norm(slope)
+    at = [smooth.sum() * slope[4 + k :].sum() for k in range(1, 5)]  # 1st to 4th pixel on either side
+    step = np.zeros((30, 40))
+    step[:, 20:] = 1
+    assert grad(np.zeros((30, 40)), step) == pytest.approx(2 * 30 * np.square(at).sum() / 1000)
 
 
 def test_conn_of_an_island_that_hangs_on_nothing():
@@ -117,6 +147,67 @@ def test_dtssd_is_the_mean_over_pairs_of_the_root_of_the_mean_square():
     assert dtssd(pred, true) == pytest.approx((0.5 + 0) / 2)
 
 
+def test_dtssd_of_a_band_counts_what_is_marked_in_either_frame():
+    true = np.zeros((2, 2, 5))
+    pred, where = true.copy(), np.zeros(true.shape, bool)
+    pred[1, 0, 0] = 0.8
+    pred[1, 1, 4] = 1  # not marked
+    where[0, 0, 0] = where[1, 0, 1] = True
+    assert dtssd(pred, true, where=where) == pytest.approx(np.sqrt(0.64 / 2))
+    assert dtssd(pred, true, where=np.zeros(true.shape, bool)) == 0
+
+
+def test_the_unknown_band_lies_on_both_sides_of_soft_and_of_hard_edges():
+    pha = np.zeros((40, 60))
+    pha[:, 30:] = 1
+    columns = unknown_band(pha, reach=3).all(axis=0).nonzero()[0]
+    assert columns.tolist() == list(range(27, 33))  # 27 has subject 3 pixels away, 32 has background
+    pha[:, 28:30] = 0.5
+    band = unknown_band(pha, reach=3)
+    assert band.all(axis=0).nonzero()[0].tolist() == list(range(25, 33))
+    assert (band == band[0]).all()
+    assert unknown_band(np.full((8, 8), 0.01)).all()  # the faintest veil is not background
+    assert not unknown_band(np.zeros((8, 8))).any() and not unknown_band(np.ones((8, 8))).any()
+
+
+def test_a_mask_chooses_the_pixels_that_count():
+    true = np.zeros((20, 50))
+    pred = true.copy()
+    pred[:, :10], pred[:, 10:20] = 0.5, 1
+    where = np.zeros(true.shape, bool)
+    where[:, :5] = where[:, 40:45] = True
+    assert mad(pred, true, where=where) == pytest.approx(0.25)
+    assert mse(pred, true, where=where) == pytest.approx(0.125)
+    assert sad(pred, true, where=where) == pytest.approx(0.05)
+    assert mad(pred, true, where=np.zeros(true.shape, bool)) == 0
+
+
+@pytest.mark.parametrize("metric", [sad, grad, conn])
+def test_sums_over_a_mask_and_over_the_rest_make_the_whole(metric):
+    pred, true = blobs(0), blobs(1)
+    where = unknown_band(np.pad(np.ones((40, 20)), ((0, 0), (15, 15))), reach=6)
+    parts = metric(pred, true, where=where), metric(pred, true, where=~where)
+    assert min(parts) > 0
+    assert sum(parts) == pytest.approx(metric(pred, true))
+
+
+@pytest.mark.parametrize("where", [np.ones((3, 4)), np.ones((4, 3), bool)])
+def test_a_mask_that_is_none_is_refused(where):
+    with pytest.raises(ValueError, match="a mask is bool"):
+        mad(np.zeros((3, 4)), np.zeros((3, 4)), where=where)
+
+
+def test_the_share_of_background_counts_only_true_background():
+    true = np.zeros((10, 10))
+    true[:, 5:] = 1
+    true[0, :5] = 0.01
+    pred = np.ones((10, 10))
+    pred[1:, :4] = 0.1  # not above
+    assert background_share(pred, true) == pytest.approx(9 / 45)
+    assert background_share(pred, true, threshold=0.05) == 1
+    assert background_share(np.ones((4, 4)), np.ones((4, 4))) == 0
+
+
 def test_blobs_of_background_are_counted_by_size():
     true = np.zeros((100, 100))
     true[:, 60:] = 1
@@ -138,7 +229,7 @@ def test_blobs_of_background_join_at_corners_and_leave_out_soft_edges():
     assert background_blobs(pred, true) == 1
 
 
-@pytest.mark.parametrize("metric", [*PICTURES, background_blobs])
+@pytest.mark.parametrize("metric", [*PICTURES, background_blobs, background_share])
 def test_mattes_that_do_not_belong_together_are_refused(metric):
     for pred, true in ((np.zeros((3, 4)), np.zeros((4, 3))), (np.zeros((1, 3, 4)), np.zeros((1, 3, 4)))):
         with pytest.raises(ValueError, match="of one shape"):

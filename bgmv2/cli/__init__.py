@@ -1,4 +1,4 @@
-"""The command line: `bgmv2 convert` and `bgmv2 image`. Errors become one line on stderr and an exit code.
+"""The command line: `bgmv2 convert`, `bgmv2 image`, `bgmv2 eval`. Errors become one line on stderr and an exit code.
 
 Exit codes: 0 done; 1 it could not be done, stderr says why; 2 wrong usage; 130 interrupted by Ctrl-C.
 """
@@ -14,10 +14,10 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from bgmv2 import __version__
-from bgmv2.cli import convert, image
+from bgmv2.cli import convert, eval, image
 from bgmv2.errors import Bgmv2Error, Bgmv2Warning
 
-VERBS = (convert, image)
+VERBS = (convert, image, eval)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -182,7 +182,7 @@ def test_help_tells_plate_and_backdrop_apart_and_names_every_choice(bgmv2):
 def test_every_choice_of_the_configurations_has_a_flag_with_its_default():
     assert set(RUN) == {field.name for field in fields(RunConfig)}
     assert {*ENCODE, "overwrite"} == {field.name for field in fields(EncodeConfig)}
-    assert len(VERBS) == 2
+    assert len(VERBS) == 3
 
 
 def damaged(path, how):
