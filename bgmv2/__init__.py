@@ -8,6 +8,8 @@ Example:
 
 __version__ = "0.1.0"
 
+import typing
+
 from bgmv2.config import EncodeConfig, ModelConfig, RunConfig
 from bgmv2.errors import (
     BackdropError,
@@ -21,8 +23,10 @@ from bgmv2.errors import (
     WeightsError,
 )
 from bgmv2.matter import Matter
-from bgmv2.pipeline import Report, convert, convert_images
 from bgmv2.types import ColorInfo, Frame, FrameSink, FrameSource, Matte, Plate, VideoInfo
+
+if typing.TYPE_CHECKING:
+    from bgmv2.pipeline import Report, convert, convert_images
 
 __all__ = [
     "BackdropError",
@@ -50,3 +54,12 @@ __all__ = [
     "convert",
     "convert_images",
 ]
+
+
+def __getattr__(name: str) -> typing.Any:
+    """Import the pipeline when it is asked for: PyAV and OpenCV are of no use where a network is only trained."""
+    if name in ("Report", "convert", "convert_images"):
+        from bgmv2 import pipeline
+
+        return getattr(pipeline, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

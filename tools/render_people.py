@@ -143,24 +143,30 @@ def render(folder: Path, shots: list[Shot], *, cache: Path, size: int, workers: 
     from tqdm import tqdm
 
     failed = []
-    pool = ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(str(cache), size),
-        max_tasks_per_child=PICTURES_PER_PROCESS,
-    )
-    waiting = {pool.submit(_take, str(folder), shot): shot for shot in shots}
-    try:
-        for done in tqdm(as_completed(waiting), total=len(shots), unit="picture", smoothing=0.05):
-            error = done.exception()
-            if isinstance(error, BrokenProcessPool):
-                raise RenderError("a worker died, perhaps for want of memory: give the same command again to go on")
-            if error:
-                failed.append(f"{waiting[done].file}: {type(error).__name__}: {error}")
-                tqdm.write(failed[-1], file=sys.stderr)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with tqdm(total=len(shots), unit="picture", smoothing=0.05) as progress:
+        # A pool for each batch: one that replaces its processes by itself can hang in Python 3.11.
+        for start in range(0, len(shots), workers * PICTURES_PER_PROCESS):
+            pool = ProcessPoolExecutor(
+                workers,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_start_worker,
+                initargs=(str(cache), size),
+            )
+            batch = shots[start : start + workers * PICTURES_PER_PROCESS]
+            waiting = {pool.submit(_take, str(folder), shot): shot for shot in batch}
+            try:
+                for done in as_completed(waiting):
+                    progress.update()
+                    error = done.exception()
+                    if isinstance(error, BrokenProcessPool):
+                        raise RenderError(
+                            "a worker died, perhaps for want of memory: give the same command again to go on"
+                        )
+                    if error:
+                        failed.append(f"{waiting[done].file}: {type(error).__name__}: {error}")
+                        tqdm.write(failed[-1], file=sys.stderr)
+            finally:
+                pool.shutdown(cancel_futures=True)
     return failed
 
 

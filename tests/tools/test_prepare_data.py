@@ -13,7 +13,7 @@ import pytest
 from bgmv2.errors import OutputError, OutputExistsError
 from bgmv2.training.data import load_material
 
-TOOLS = Path(__file__).parent.parent / "tools"
+TOOLS = Path(__file__).parents[2] / "tools"
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ SIZE = 160
 
 @pytest.fixture(scope="module")
 def tool():
-    path = Path(__file__).parent.parent / "tools/prepare_people.py"
+    path = Path(__file__).parents[2] / "tools/prepare_people.py"
     spec = importlib.util.spec_from_file_location("prepare_people", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -11,7 +11,7 @@ from bgmv2.types import Frame, VideoInfo
 from bgmv2.video.images import read_image, write_image
 from bgmv2.video.open import open_sink, open_source
 
-TOOLS = Path(__file__).parent.parent / "tools"
+TOOLS = Path(__file__).parents[2] / "tools"
 
 
 def tool(name):

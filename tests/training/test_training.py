@@ -1,6 +1,8 @@
 """Pairs obey the matting equation, losses are those of the paper, and a run can be taken up where it ended."""
 
 import json
+import subprocess
+import sys
 from dataclasses import asdict, fields, replace
 
 import pytest
@@ -303,3 +305,8 @@ def test_a_few_steps_lower_the_loss(tmp_path, material):
     list(trainer.run(save_every=100))
     losses = [row["pha"] for row in trainer.losses]
     assert losses[-1] < 0.7 * losses[0]
+
+
+def test_training_needs_neither_pyav_nor_opencv():
+    code = "import sys; sys.modules.update(av=None, cv2=None); import bgmv2.training.loop, bgmv2.training.report"
+    subprocess.run([sys.executable, "-c", code], check=True)
