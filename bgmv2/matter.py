@@ -140,12 +140,22 @@ class Matter:
     def _fit(self, height: int, width: int) -> None:
         """Set what follows the picture's size."""
         if self._scale_follows_size:
-            scale = 0.5
-            while max(height, width) * scale > COARSE_SIDE:
-                scale /= 2
-            self.model.backbone_scale = scale
+            self.model.backbone_scale = scale_for(height, width)
         if self._pixels_follow_size:
-            self.model.refiner.sample_pixels = round(height * width * REFINED_SHARE)
+            self.model.refiner.sample_pixels = pixels_for(height, width)
+
+
+def scale_for(height: int, width: int) -> float:
+    """The scale at which the base network sees pictures of this size, unless it is chosen."""
+    scale = 0.5
+    while max(height, width) * scale > COARSE_SIDE:
+        scale /= 2
+    return scale
+
+
+def pixels_for(height: int, width: int) -> int:
+    """How many pixels of pictures of this size are refined in `sampling`, unless it is chosen."""
+    return round(height * width * REFINED_SHARE)
 
 
 def choose_device(name: str) -> torch.device:
