@@ -173,7 +173,7 @@ class Trainer:
         self._set_rates(stage)
         src, bgr, pha, fgr = (x.to(self.device).contiguous(memory_format=torch.channels_last) for x in pair)
         if stage == "joint":
-            self._set_refinement(self.model, src)
+            self._set_refinement(self.model, src, step=self.step)
         losses = self._base_losses(src, bgr, pha, fgr) if stage == "base" else self._joint_losses(src, bgr, pha, fgr)
         total = torch.stack(list(losses.values())).sum()
         if not total.isfinite():
@@ -209,27 +209,27 @@ class Trainer:
             **coarse_losses(pred_pha_sm, pred_fgr_sm, pred_err_sm, pha_sm, fgr_sm),
         }
 
-    def _set_refinement(self, model: Any, src: torch.Tensor) -> None:
-        """Choose the scale of the base, and how much to refine, as `bgmv2.matter` does by the picture's size."""
+    def _set_refinement(self, model: Any, src: torch.Tensor, *, step: int) -> None:
+        """Choose a scale for the base, by the step's own draw, and how much to refine."""
         scales = self.config.joint_scales
-        model.backbone_scale = scales[random.Random(f"{self.config.seed} {self.step}").randrange(len(scales))]
+        model.backbone_scale = scales[random.Random(f"{self.config.seed} {step}").randrange(len(scales))]
         model.refiner.sample_pixels = round(src.shape[2] * src.shape[3] * self.config.refine_share)
 
     @torch.no_grad()
     def _settle(self) -> None:
         """Measure batch norm's statistics for the averaged weights, which no step has run with."""
-        model = self.average.module
-        norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
         if self.config.settle_steps == 0 or self.config.joint_steps == 0:
             return
+        model = self.average.module
+        norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
         usual = [norm.momentum for norm in norms]
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None  # a plain mean over all that comes
         model.train()
-        for pair in self._pairs("joint", self.config.settle_steps):
+        for index, pair in enumerate(self._pairs("joint", self.config.settle_steps)):
             src, bgr = (x.to(self.device) for x in pair[:2])
-            self._set_refinement(model, src)
+            self._set_refinement(model, src, step=self.step + index)
             with self.autocast:
                 model(src, bgr)
         model.eval()

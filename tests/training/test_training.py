@@ -269,6 +269,14 @@ def test_statistics_are_settled_for_the_kept_weights(tmp_path, material):
     assert all(m.momentum is not None for m in trainer.average.module.modules() if isinstance(m, torch.nn.BatchNorm2d))
 
 
+def test_statistics_are_settled_at_every_scale(tmp_path, material):
+    trainer = Trainer(replace(TINY, settle_steps=12, joint_scales=(0.5, 0.25)), material, tmp_path)
+    scales = []
+    trainer.average.module.register_forward_pre_hook(lambda module, _: scales.append(module.backbone_scale))
+    trainer._settle()
+    assert len(scales) == 12 and set(scales) == {0.5, 0.25}
+
+
 def test_a_configuration_is_read_back_and_a_typo_is_named():
     assert TrainConfig.from_dict(json.loads(json.dumps(asdict(TINY)))) == TINY
     assert TrainConfig.from_dict({"rate": 0.5}).rate == 0.5
