@@ -72,6 +72,7 @@ class Category:
 
 # What all pictures have: people, filmed from a tripod by a camera with some noise and lossy files.
 PLAIN = ComposeConfig(
+    part=0,
     empty=0,
     objects=0,
     drawn=0,
@@ -88,6 +89,7 @@ PLAIN = ComposeConfig(
     compression=0.5,
     exposure=0.03,
     vignette=0,
+    still=0,
     shift=0,
     turn=0,
     bend=0,

@@ -38,7 +38,7 @@ class Draw:
         """``(B, *shape)`` in low..high; the shape is ``(1, 1, 1)`` unless given."""
         return low + (high - low) * self._spread(torch.rand(self._shape(shape), generator=self.generator))
 
-    def normal(self, sigma: float, *shape: int) -> torch.Tensor:
+    def normal(self, sigma: float | torch.Tensor, *shape: int) -> torch.Tensor:
         """``(B, *shape)`` of mean 0; the shape is ``(1, 1, 1)`` unless given."""
         return sigma * self._spread(torch.randn(self._shape(shape), generator=self.generator))
 
@@ -62,10 +62,11 @@ class Grade:
 
     Args:
         draw: the batch's random numbers.
-        strength: 0 changes nothing; at 1 the exposure changes by a third or so.
+        strength: 0 changes nothing; at 1 the exposure changes by a third or so. One for all pictures, or
+            ``(B, 1, 1, 1)``.
     """
 
-    def __init__(self, draw: Draw, strength: float):
+    def __init__(self, draw: Draw, strength: float | torch.Tensor):
         self.gain = torch.exp2(draw.normal(0.5 * strength)) * torch.exp2(draw.normal(0.15 * strength, 3, 1, 1))
         self.gamma = torch.exp2(draw.normal(0.3 * strength))
         self.saturation = (1 + draw.normal(0.3 * strength)).clamp(0, 2)

@@ -8,6 +8,7 @@ Source of that order: Li et al., *End-to-end Animal Image Matting*, 2020 (RSSN).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -41,6 +42,8 @@ class ComposeConfig:
     """How pairs are made; probabilities unless said otherwise.
 
     Args:
+        part: the picture is a part of one up to 2.5 times as large, where an outline runs: outlines are then as soft as
+            in a large picture, while a whole scene in few pixels has hard ones.
         empty: nobody in front of the room.
         objects: a picture gets things, and half of those nothing else: the network must learn what differs from the
             plate, not what a person looks like.
@@ -59,6 +62,7 @@ class ComposeConfig:
         exposure: strength of the plate's change of exposure and colours, after `bgmv2.plate.photometric` has done its
             best.
         vignette: the light falls otherwise on the plate than on the frame, by up to a seventh.
+        still: the camera stands on a tripod and its exposure is locked: the plate is neither moved nor graded.
         shift: standard deviation of the plate's error of position, as a share of the height.
         turn: the same of its direction, in degrees.
         bend: the same of each corner besides, as a share of the height.
@@ -68,6 +72,7 @@ class ComposeConfig:
         handheld: 1 films without a tripod: the frame is turned, shifted and tilted as if nothing had been aligned.
     """
 
+    part: float = 0.5
     empty: float = 0.05
     objects: float = 0.35
     drawn: float = 0.5
@@ -84,6 +89,7 @@ class ComposeConfig:
     compression: float = 0.3
     exposure: float = 0.15
     vignette: float = 0.2
+    still: float = 0.35
     shift: float = 0.002
     turn: float = 0.1
     bend: float = 0.001
@@ -130,7 +136,7 @@ class Composer:
             height: of the pictures, in pixels.
             width: of the pictures, in pixels.
         """
-        scenes = [self._scene(*self._canvas(height, width)) for _ in range(count)]
+        scenes = [self._part(*self._canvas(height, width)) for _ in range(count)]
         draw = augment.Draw(count, self.generator, self.device)
         camera = self._far(draw, height, width) * self.config.handheld
         return self._film(Scene(*map(torch.stack, zip(*scenes, strict=True))), draw, camera, (height, width))
@@ -243,6 +249,7 @@ class Composer:
         leaves = draw.chance(config.ripple) * augment.blobs(draw, h, w, draw.uniform(0.1, 0.5))
         bgr = augment.ripple(empty, draw, leaves * draw.uniform(0.1, 1) * 0.008 * h)
         away = draw.chance(config.far_shift).view(-1, 1, 1)
+        free = 1 - draw.chance(config.still)
         offsets = augment.corners(
             h,
             w,
@@ -250,9 +257,10 @@ class Composer:
             angle=draw.normal(math.radians(config.turn), 1, 1) + away * draw.uniform(-1, 1, 1, 1) * math.radians(1),
             bend=draw.normal(config.bend * h, 4, 2),
         )
-        bgr = augment.Grade(draw, strength=config.exposure)(augment.perspective(bgr, offsets))
+        bgr = augment.perspective(bgr, offsets * free.view(-1, 1, 1))
+        bgr = augment.Grade(draw, strength=config.exposure * free)(bgr)
         uneven = augment.wide_blur(augment.blobs(draw, h, w, draw.uniform(0.2, 0.8)), draw.uniform(0.1, 0.2) * h)
-        bgr = bgr * (1 + draw.chance(config.vignette) * draw.uniform(-0.14, 0.14) * uneven)
+        bgr = bgr * (1 + free * draw.chance(config.vignette) * draw.uniform(-0.14, 0.14) * uneven)
         painted = augment.wide_blur(bgr, draw.uniform(0.05, 0.2) * h)
         hole = draw.chance(config.unseen) * augment.blobs(draw, h, w, draw.uniform(0.03, 0.15))
         return torch.lerp(bgr, painted, hole).clamp(0, 1)
@@ -271,6 +279,21 @@ class Composer:
         """Height and width of the scene, of which a handheld camera sees more than the plate."""
         margin = 2 * round(HANDHELD_MARGIN * height) if self.config.handheld > 0 else 0
         return height + margin, width + margin
+
+    def _part(self, height: int, width: int) -> Scene:
+        """A scene, or a part of a larger one."""
+        if self._uniform() >= self.config.part:
+            return self._scene(height, width)
+        zoom = self._uniform(1, 2.5)
+        scene = self._scene(round(zoom * height), round(zoom * width))
+        outline = ((scene.subject[3] > 0.05) & (scene.subject[3] < 0.95)).nonzero()
+        middle = self._pick(outline).tolist() if len(outline) > 0 else [zoom * height / 2, zoom * width / 2]
+        corner = []
+        for at, want, have in zip(middle, (height, width), scene.room.shape[1:], strict=True):
+            first = int(at - want * self._uniform(0.2, 0.8))
+            corner.append(min(max(first, 0), have - want))
+        top, left = corner
+        return Scene(*(x[:, top : top + height, left : left + width] for x in scene))
 
     def _scene(self, height: int, width: int) -> Scene:
         """One scene, without the batch dimension."""
@@ -409,7 +432,7 @@ class Composer:
         grid = F.affine_grid(theta, [1, 4, height, width], align_corners=False)
         return F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)[0]
 
-    def _pick(self, items: list[torch.Tensor]) -> torch.Tensor:
+    def _pick(self, items: Sequence[torch.Tensor] | torch.Tensor) -> torch.Tensor:
         return items[int(torch.randint(len(items), (), generator=self.generator))]
 
     def _uniform(self, low: float = 0.0, high: float = 1.0) -> float:

@@ -51,7 +51,10 @@ class TrainConfig:
             backbone at a fifth: more than in the paper, whose base has learned for longer by then.
         clip: largest norm of a step's gradient.
         ema: the weights that are kept are a running mean over about ``1 / (1 - ema)`` steps of a stage.
-        settle_steps: at the end, batch norm's statistics are measured anew for the kept weights, on so many steps.
+        freeze_norm: batch norm keeps the statistics of the weights that the run starts from, and works as it does when
+            the network is used. For steps of few, large pictures, whose own statistics say little.
+        settle_steps: at the end, batch norm's statistics are measured anew for the kept weights, on so many steps,
+            unless they are frozen.
         seed: of everything drawn.
     """
 
@@ -68,6 +71,7 @@ class TrainConfig:
     rate: float = 1e-3
     clip: float = 5.0
     ema: float = 0.995
+    freeze_norm: bool = False
     settle_steps: int = 40
     seed: int = 0
 
@@ -170,6 +174,9 @@ class Trainer:
 
     def _train_step(self, pair: Pair, stage: str) -> dict[str, float]:
         self.model.train()
+        if self.config.freeze_norm:
+            for norm in _norms(self.model):
+                norm.eval()
         self._set_rates(stage)
         src, bgr, pha, fgr = (x.to(self.device).contiguous(memory_format=torch.channels_last) for x in pair)
         if stage == "joint":
@@ -218,10 +225,10 @@ class Trainer:
     @torch.no_grad()
     def _settle(self) -> None:
         """Measure batch norm's statistics for the averaged weights, which no step has run with."""
-        if self.config.settle_steps == 0 or self.config.joint_steps == 0:
+        if self.config.freeze_norm or self.config.settle_steps == 0 or self.config.joint_steps == 0:
             return
         model = self.average.module
-        norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+        norms = _norms(model)
         usual = [norm.momentum for norm in norms]
         for norm in norms:
             norm.reset_running_stats()
@@ -318,6 +325,10 @@ def coarse_losses(
         "fgr": foreground_loss(pred_fgr, true_fgr, true_pha),
         "err": error_loss(pred_err, pred_pha, true_pha),
     }
+
+
+def _norms(model: torch.nn.Module) -> list[torch.nn.BatchNorm2d]:
+    return [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
 
 
 def _running_mean(ema: float) -> Callable[..., None]:

@@ -124,6 +124,24 @@ def test_a_subject_that_its_picture_cut_reaches_below_the_frame(perfect_camera):
     assert (pair.pha[:, :, -1].amax(dim=(1, 2)) > 0.9).all()
 
 
+def test_a_part_shows_an_outline_larger_than_the_whole_scene_does(material, perfect_camera):
+    whole, part = (Composer(material, replace(PLAIN, part=chance), seed=1).batch(8, 48, 48) for chance in (0.0, 1.0))
+    assert part.src.shape == whole.src.shape
+    outlines = ((part.pha > 0.05) & (part.pha < 0.95)).flatten(1).any(1)
+    assert outlines.all()
+    torch.testing.assert_close(part.src, part.pha * part.fgr + (1 - part.pha) * part.bgr, rtol=0, atol=2e-3)
+    parts = Composer(material, replace(PLAIN, part=1, empty=1), seed=1).batch(2, 32, 48)
+    assert parts.src.shape == (2, 3, 32, 48) and parts.pha.max() == 0
+
+
+def test_a_still_camera_neither_moves_nor_grades_the_plate(material, perfect_camera):
+    changed = replace(PLAIN, empty=1, shift=0.05, turn=3, bend=0.02, exposure=1, vignette=1, far_shift=1)
+    still = Composer(material, replace(changed, still=1), seed=2).batch(4, 48, 72)
+    torch.testing.assert_close(still.src, still.bgr, rtol=0, atol=2e-3)
+    free = Composer(material, changed, seed=2).batch(4, 48, 72)
+    assert (free.src - free.bgr).abs().flatten(1).mean(1).min() > 0.02
+
+
 def test_an_empty_scene_has_no_alpha(material):
     pair = Composer(material, replace(PLAIN, empty=1), seed=1).batch(2, 32, 32)
     assert pair.pha.max() == 0
@@ -254,6 +272,17 @@ def test_bfloat16_trains_both_stages(tmp_path, material):
     trainer = Trainer(replace(TINY, base_steps=1, joint_steps=1), material, tmp_path, precision="bfloat16")
     assert list(trainer.run(save_every=100)) == [2]
     assert trainer.model.decoder.conv4.weight.dtype == torch.float32
+
+
+def test_frozen_statistics_are_those_of_the_start(tmp_path, material):
+    trainer = Trainer(replace(TINY, freeze_norm=True), material, tmp_path)
+    before = {name: x.clone() for name, x in trainer.model.named_buffers()}
+    weight = trainer.model.decoder.bn1.weight.detach().clone()
+    list(trainer.run(save_every=100))
+    for model in (trainer.model, trainer.average.module):
+        for name, x in model.named_buffers():
+            assert torch.equal(x, before[name]), name
+    assert not torch.equal(weight, trainer.model.decoder.bn1.weight)
 
 
 def test_statistics_are_settled_for_the_kept_weights(tmp_path, material):
