@@ -35,7 +35,7 @@ ENOUGH = 4  # of each kind for one item, so that a group is not one person twice
 
 
 def hairiest(material: Material) -> Material:
-    """Keep the tenth of the people whose alpha is soft in the largest part."""
+    """Keep the fifth of the people whose alpha is soft in the largest part; enough for six items of their own."""
 
     def softness(cutout: torch.Tensor) -> float:
         alpha = cutout[None, 3:].float() / 255
@@ -43,7 +43,7 @@ def hairiest(material: Material) -> Material:
         return float(soft(alpha).sum() / (alpha > 0.1).sum().clamp(min=1))
 
     people = sorted(material.people, key=softness, reverse=True)
-    return replace(material, people=people[: max(1, len(people) // 10)])
+    return replace(material, people=people[: max(1, len(people) // 5)])
 
 
 def soft(pha: torch.Tensor) -> torch.Tensor:
@@ -102,7 +102,7 @@ CATEGORIES = {
     "static": Category(PLAIN),
     "handheld": Category(replace(PLAIN, handheld=1)),
     "shadow": Category(replace(PLAIN, shadow=1, reflection=0.3)),
-    "exposure": Category(replace(PLAIN, exposure=0.5, vignette=0.3)),
+    "exposure": Category(replace(PLAIN, exposure=0.3, vignette=0.3)),
     "colours": Category(replace(PLAIN, same_color=1)),
     "objects": Category(replace(PLAIN, objects=1)),
     "hair": Category(PLAIN, choose=hairiest, draws=4),

@@ -52,13 +52,14 @@ class MattingBase(nn.Module):
     def forward(self, src: torch.Tensor, bgr: torch.Tensor) -> Coarse:
         check_pair(src, bgr)
         pha, residual, err, hid = self.coarse(src, bgr)
-        return pha, (src + residual).clamp(0, 1), err, hid
+        return pha, to_unit(src + residual, self.training), err, hid
 
     def coarse(self, src: torch.Tensor, bgr: torch.Tensor) -> Coarse:
         """Like `forward`, with the foreground residual in the place of the foreground."""
         x4, x3, x2, x1, x0 = self.backbone(torch.cat([src, bgr], dim=1))
         x = self.decoder(self.aspp(x4), x3, x2, x1, x0)
-        return x[:, 0:1].clamp(0, 1), x[:, 1:4], x[:, 4:5].clamp(0, 1), x[:, 5:].relu()
+        pha, err = to_unit(x[:, 0:1], self.training), to_unit(x[:, 4:5], self.training)
+        return pha, x[:, 1:4], err, x[:, 5:].relu()
 
 
 class MattingRefine(MattingBase):
@@ -104,9 +105,19 @@ class MattingRefine(MattingBase):
         pha_sm, residual_sm, err_sm, hid_sm = self.coarse(src_sm, bgr_sm)
 
         pha, residual, ref_sm = self.refiner(src, bgr, pha_sm, residual_sm, err_sm, hid_sm)
-        pha = pha[:, :, :height, :width].clamp(0, 1)
-        fgr = (src + residual)[:, :, :height, :width].clamp(0, 1)
-        return pha, fgr, pha_sm, (src_sm + residual_sm).clamp(0, 1), err_sm, ref_sm
+        pha = to_unit(pha[:, :, :height, :width], self.training)
+        fgr = to_unit((src + residual)[:, :, :height, :width], self.training)
+        return pha, fgr, pha_sm, to_unit(src_sm + residual_sm, self.training), err_sm, ref_sm
+
+
+def to_unit(x: torch.Tensor, learning: bool) -> torch.Tensor:
+    """Clamp to 0..1.
+
+    While the network learns, the gradient passes as if nothing had been cut. Through a plain clamp none would reach a
+    value beyond the range, and a strand of hair for which -0.2 is computed would stay invisible for good.
+    """
+    cut = x.clamp(0, 1)
+    return cut.detach() + (x - x.detach()) if learning else cut
 
 
 def check_pair(src: torch.Tensor, bgr: torch.Tensor) -> None:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from bgmv2.config import ModelConfig
-from bgmv2.nn.matting import MattingBase, MattingRefine
+from bgmv2.nn.matting import MattingBase, MattingRefine, to_unit
 
 MODES = ("sampling", "thresholding", "full")
 SIZES = [(37, 53), (1, 40), (40, 1), (1, 1), (5, 3), (3, 5), (32, 48)]
@@ -179,6 +179,22 @@ def test_the_coarse_outputs_are_the_base_network_on_the_small_pictures():
     small = [F.interpolate(x, size=(16, 24), mode="bilinear", align_corners=False) for x in (src, bgr)]
     pha, fgr, err, _ = base(*small)
     assert torch.equal(pha, pha_sm) and torch.equal(fgr, fgr_sm) and torch.equal(err, err_sm)
+
+
+@torch.inference_mode(False)
+def test_an_alpha_beyond_its_range_still_learns():
+    x = torch.tensor([-0.3, 0.5, 1.4], requires_grad=True)
+    cut = to_unit(x, True)
+    assert torch.equal(cut, x.clamp(0, 1)) and torch.equal(to_unit(x, False), cut)
+    (cut - torch.tensor([0.2, 0.2, 1.0])).abs().sum().backward()
+    assert x.grad.tolist() == [-1, 1, 0]
+
+    model = network().train()
+    nn.init.zeros_(model.decoder.conv4.weight)
+    with torch.no_grad():
+        model.decoder.conv4.bias.fill_(-0.5)  # far below what alpha can be
+    MattingBase.forward(model, *pair(2, 32, 32))[0].sum().backward()
+    assert model.decoder.conv4.bias.grad[0] > 0
 
 
 @pytest.mark.parametrize("mode", MODES)
