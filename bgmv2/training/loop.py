@@ -6,7 +6,7 @@ import csv
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from os import PathLike
 from pathlib import Path
@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from bgmv2.config import ModelConfig
 from bgmv2.nn.checkpoint import load_model, load_strictly, save_checkpoint
-from bgmv2.nn.matting import MattingBase, MattingRefine
+from bgmv2.nn.matting import MattingBase, MattingRefine, to_unit
 from bgmv2.training.compose import ComposeConfig, Composer, Pair
 from bgmv2.training.data import Material
 from bgmv2.training.losses import alpha_loss, error_loss, foreground_loss
@@ -46,6 +46,8 @@ class TrainConfig:
         joint_batch: pictures in a joint step.
         joint_scales: the base sees a joint step's pictures at one of these scales, drawn anew in each step.
         refine_share: share of a joint step's pixels that are refined.
+        refiner_steps: further steps that the refiner takes alone on the pictures of each joint step, where the base is
+            most wrong: it is small and cheap, but slow to learn.
         rate: learning rate of decoder and ASPP in the base stage, where the backbone learns at a fifth of it (Lin et
             al. 2021), and of the refiner in the joint stage, where decoder and ASPP learn at half of it and the
             backbone at a fifth: more than in the paper, whose base has learned for longer by then.
@@ -68,6 +70,7 @@ class TrainConfig:
     joint_batch: int = 4
     joint_scales: tuple[float, ...] = (0.5, 0.5, 0.25)
     refine_share: float = 0.125
+    refiner_steps: int = 0
     rate: float = 1e-3
     clip: float = 5.0
     ema: float = 0.995
@@ -182,6 +185,14 @@ class Trainer:
         if stage == "joint":
             self._set_refinement(self.model, src, step=self.step)
         losses = self._base_losses(src, bgr, pha, fgr) if stage == "base" else self._joint_losses(src, bgr, pha, fgr)
+        self._descend(losses)
+        if stage == "joint" and self.config.refiner_steps > 0:
+            self._train_refiner(src, bgr, pha, fgr)
+        self.average.update_parameters(self.model)
+        return {name: value.item() for name, value in losses.items()}
+
+    def _descend(self, losses: dict[str, torch.Tensor]) -> None:
+        """One step of the optimizer; what the losses do not depend on stays as it is."""
         total = torch.stack(list(losses.values())).sum()
         if not total.isfinite():
             raise FloatingPointError(f"the loss is {total.item()} at step {self.step}: lower the learning rate")
@@ -189,8 +200,22 @@ class Trainer:
         total.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         self.optimizer.step()
-        self.average.update_parameters(self.model)
-        return {name: value.item() for name, value in losses.items()}
+
+    def _train_refiner(self, src: torch.Tensor, bgr: torch.Tensor, pha: torch.Tensor, fgr: torch.Tensor) -> None:
+        """Let the refiner alone take its further steps, on patches where the base is wrong, and a few anywhere."""
+        size = [int(side * self.model.backbone_scale) for side in src.shape[2:]]
+        small = (F.interpolate(x, size=size, mode="bilinear", align_corners=False) for x in (src, bgr))
+        with torch.no_grad(), self.autocast:
+            pha_sm, residual_sm, _, hid_sm = self.model.coarse(*small)
+        wrong = (pha_sm - _reduced(pha, size)).abs()
+        for _ in range(self.config.refiner_steps):
+            chance = torch.rand_like(wrong)
+            with self.autocast:
+                pred_pha, residual, _ = self.model.refiner(
+                    src, bgr, pha_sm, residual_sm, chance * (wrong + 1e-3), hid_sm
+                )
+            pred_pha, pred_fgr = to_unit(pred_pha.float(), True), to_unit(src + residual.float(), True)
+            self._descend({"pha": alpha_loss(pred_pha, pha), "fgr": foreground_loss(pred_fgr, fgr, pha)})
 
     def _base_losses(
         self, src: torch.Tensor, bgr: torch.Tensor, pha: torch.Tensor, fgr: torch.Tensor
@@ -207,9 +232,7 @@ class Trainer:
             answer = self.model(src, bgr)
         pred_pha, pred_fgr, pred_pha_sm, pred_fgr_sm, pred_err_sm, _ = (x.float() for x in answer)
         size = pred_pha_sm.shape[2:]
-        pha_sm, fgr_sm = (
-            F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False) for x in (pha, fgr)
-        )
+        pha_sm, fgr_sm = (_reduced(x, size) for x in (pha, fgr))
         return {
             "full_pha": alpha_loss(pred_pha, pha),
             "full_fgr": foreground_loss(pred_fgr, fgr, pha),
@@ -325,6 +348,10 @@ def coarse_losses(
         "fgr": foreground_loss(pred_fgr, true_fgr, true_pha),
         "err": error_loss(pred_err, pred_pha, true_pha),
     }
+
+
+def _reduced(x: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    return F.interpolate(x, size=list(size), mode="bilinear", antialias=True, align_corners=False)
 
 
 def _norms(model: torch.nn.Module) -> list[torch.nn.BatchNorm2d]:

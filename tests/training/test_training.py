@@ -285,6 +285,19 @@ def test_frozen_statistics_are_those_of_the_start(tmp_path, material):
     assert not torch.equal(weight, trainer.model.decoder.bn1.weight)
 
 
+def test_the_refiner_takes_further_steps_alone(tmp_path, material):
+    config = replace(TINY, base_steps=0, joint_steps=1, freeze_norm=True)
+    models = []
+    for count in (0, 2):
+        trainer = Trainer(replace(config, refiner_steps=count), material, tmp_path / str(count))
+        list(trainer.run(save_every=100))
+        models.append(trainer.model)
+    plain, more = models
+    for a, b in zip(plain.decoder.parameters(), more.decoder.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert not torch.equal(plain.refiner.conv1.weight, more.refiner.conv1.weight)
+
+
 def test_statistics_are_settled_for_the_kept_weights(tmp_path, material):
     trainer = Trainer(TINY, material, tmp_path)
     settled = []
