@@ -202,7 +202,8 @@ class Trainer:
         self.optimizer.step()
 
     def _train_refiner(self, src: torch.Tensor, bgr: torch.Tensor, pha: torch.Tensor, fgr: torch.Tensor) -> None:
-        """Let the refiner alone take its further steps, on patches where the base is wrong, and a few anywhere."""
+        """Let the refiner alone take its further steps: on half as many patches, where the base is most wrong."""
+        self.model.refiner.sample_pixels //= 2
         size = [int(side * self.model.backbone_scale) for side in src.shape[2:]]
         small = (F.interpolate(x, size=size, mode="bilinear", align_corners=False) for x in (src, bgr))
         with torch.no_grad(), self.autocast:
