@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 import typing
 
-from bgmv2.config import EncodeConfig, ModelConfig, RunConfig
+from bgmv2.config import CompositeConfig, EncodeConfig, ModelConfig, ReadConfig, RunConfig
 from bgmv2.errors import (
     BackdropError,
     Bgmv2Error,
@@ -33,6 +33,7 @@ __all__ = [
     "Bgmv2Error",
     "Bgmv2Warning",
     "ColorInfo",
+    "CompositeConfig",
     "DeviceError",
     "EncodeConfig",
     "Frame",
@@ -45,6 +46,7 @@ __all__ = [
     "OutputExistsError",
     "Plate",
     "PlateError",
+    "ReadConfig",
     "Report",
     "RunConfig",
     "VideoError",

@@ -1,7 +1,8 @@
-"""Layers of a picture: putting foreground over backdrop, colours, blur, and floats to integers.
+"""Layers of a picture: foreground over backdrop, the subject's shadow, a person's word on alpha, colours, blur.
 
 **Convention**: pictures are RGB floats in 0..1, ``(3, H, W)`` or ``(B, 3, H, W)``. Foregrounds are straight: their
-colours are not multiplied by alpha. All arithmetic is on the code values of the clip, as players and editors do it.
+colours are not multiplied by alpha. All arithmetic is on the code values of the clip, as players and editors do it;
+only `over` can mix light instead.
 """
 
 from __future__ import annotations
@@ -9,27 +10,51 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from kornia.color import linear_rgb_to_rgb, rgb_to_linear_rgb
 from kornia.filters import gaussian_blur2d
 from PIL import ImageColor
 
+from bgmv2.config import BlendMode
 from bgmv2.errors import BackdropError
 
 # Who asks a matting tool for green wants to key it later: it is that of chroma-key cloth, not CSS's dark one.
 CHROMA_GREEN = "#00b140"
 
+# Weights of red, green and blue in brightness; Source: ITU-R BT.709.
+_LUMA = (0.2126, 0.7152, 0.0722)
 
-def over(fgr: torch.Tensor, pha: torch.Tensor, backdrop: torch.Tensor) -> torch.Tensor:
+# How far around colours are asked for, twice, as shares of the height.
+_DESPILL_SIGMAS = (0.033, 0.0053)
+
+# Shadows are measured over a Gaussian of this standard deviation: a share of the height, but some pixels at least, or
+# noise would show.
+_SHADE_SIGMA, _SHADE_LEAST = 0.006, 1.5
+# What may be subject tells nothing of a shadow: alpha from this on.
+_SHADE_ALPHA = 0.05
+# Where the plate has detail, of this standard deviation within some pixels, alignment is never good enough for a ratio.
+_SHADE_DETAIL = 0.03
+# A shadow dims red, green and blue nearly alike; ratios this far apart tell of another thing.
+_SHADE_HUE = 0.3
+# So much light on the plate, times the share of pixels that count, is enough to believe what is measured in one place.
+_SHADE_ENOUGH = 0.1
+# Up to the first, darkness is taken for noise and drift of the exposure; from the second on it is believed in full.
+_SHADE_DOUBT, _SHADE_BELIEF = 0.02, 0.06
+
+
+def over(fgr: torch.Tensor, pha: torch.Tensor, backdrop: torch.Tensor, *, blend: BlendMode = "video") -> torch.Tensor:
     """Lay a foreground over a backdrop: ``pha * fgr + (1 - pha) * backdrop``.
 
     Args:
         fgr: ``(..., 3, H, W)`` straight foreground, 0..1.
         pha: ``(..., 1, H, W)`` alpha, 0..1.
         backdrop: ``(..., 3, H, W)``, or ``(3, 1, 1)`` for a colour, 0..1.
+        blend: `video` mixes code values; `linear` mixes the light that they stand for, by the curve of sRGB.
 
     Returns:
-        ``(..., 3, H, W)``, exactly `backdrop` where alpha is 0 and exactly `fgr` where it is 1.
+        ``(..., 3, H, W)``, `backdrop` where alpha is 0 and `fgr` where it is 1, exactly so if code values are mixed.
 
     Raises:
         ValueError: the shapes do not belong together.
@@ -37,6 +62,8 @@ def over(fgr: torch.Tensor, pha: torch.Tensor, backdrop: torch.Tensor) -> torch.
     _check_layers(fgr, pha)
     if backdrop.shape[-3:] not in (fgr.shape[-3:], (3, 1, 1)) or backdrop.ndim > fgr.ndim:
         raise ValueError(f"the backdrop is sized like the foreground, got {backdrop.shape = }, {fgr.shape = }")
+    if blend == "linear":
+        return linear_rgb_to_rgb(torch.lerp(rgb_to_linear_rgb(backdrop), rgb_to_linear_rgb(fgr), pha))
     return torch.lerp(backdrop, fgr, pha)
 
 
@@ -55,6 +82,130 @@ def premultiply(fgr: torch.Tensor, pha: torch.Tensor) -> torch.Tensor:
     """
     _check_layers(fgr, pha)
     return fgr * pha
+
+
+def overrule(
+    pha: torch.Tensor,
+    fgr: torch.Tensor,
+    src: torch.Tensor,
+    *,
+    garbage: torch.Tensor | None = None,
+    holdout: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Let a person's mattes overrule alpha: ``max(pha * (1 - garbage), holdout)``.
+
+    Args:
+        pha: ``(..., 1, H, W)`` alpha, 0..1.
+        fgr: ``(..., 3, H, W)`` straight foreground, 0..1.
+        src: ``(..., 3, H, W)`` frame, 0..1.
+        garbage: ``(..., 1, H, W)``, 0..1; 1 where there is never subject. None leaves alpha as it is.
+        holdout: ``(..., 1, H, W)``, 0..1; 1 where there is always subject, whatever `garbage` says. None as well.
+
+    Returns:
+        Alpha and foreground. Where `holdout` raises alpha, the foreground becomes that of the frame: all of it where
+        alpha becomes 1 or was 0, and in between by how far the odds of alpha rose.
+
+    Raises:
+        ValueError: the shapes do not belong together.
+    """
+    _check_layers(fgr, pha)
+    if garbage is not None:
+        pha = pha * (1 - garbage)
+    if holdout is not None:
+        raised = torch.maximum(pha, holdout)
+        share = (raised - pha) / (raised * (1 - pha)).clamp(min=1e-6)
+        pha, fgr = raised, torch.lerp(fgr, src, share.clamp(0, 1))
+    return pha, fgr
+
+
+def despill(
+    fgr: torch.Tensor, pha: torch.Tensor, src: torch.Tensor, bgr: torch.Tensor, *, strength: float = 1.0
+) -> torch.Tensor:
+    """Take the plate's colours out of the foreground's soft edges.
+
+    What is soft in a frame mixes subject and plate; plate and alpha being known, the subject's share can be told. Where
+    there is little of it, the colours nearby decide.
+
+    Args:
+        fgr: ``(B, 3, H, W)`` straight foreground, 0..1.
+        pha: ``(B, 1, H, W)`` alpha, 0..1.
+        src: ``(B, 3, H, W)`` frame, 0..1.
+        bgr: ``(B, 3, H, W)`` plate as it stands in the frame, in its light, 0..1.
+        strength: 0 leaves the foreground as it is, 1 takes out all that is found.
+
+    Returns:
+        ``(B, 3, H, W)``, 0..1. Around the subject its colours go on, and far from it all is black.
+
+    Raises:
+        ValueError: the shapes do not belong together.
+
+    Source: Forte, *Approximate Fast Foreground Colour Estimation*, ICIP 2021, with the plate for the background.
+    """
+    _check_layers(fgr, pha)
+    if fgr.ndim != 4 or not fgr.shape == src.shape == bgr.shape:
+        raise ValueError(f"three pictures (B, 3, H, W) and alike, got {fgr.shape = }, {src.shape = }, {bgr.shape = }")
+    far, near = (share * fgr.shape[2] for share in _DESPILL_SIGMAS)
+    # Colours nearby are asked for on fewer pixels; only the last step needs all.
+    step = max(1, round(near / 1.5))
+    premultiplied, p, frame, plate = F.avg_pool2d(
+        torch.cat([fgr * pha, pha, src, bgr], dim=1), step, ceil_mode=True
+    ).split([3, 1, 3, 3], dim=1)
+    around = _average(premultiplied, p, far / step)
+    clean = _unmixed(around, p, frame, plate)
+    around = _average(clean * p, p, near / step)
+    around = F.interpolate(around, scale_factor=float(step), mode="bilinear")[..., : fgr.shape[2], : fgr.shape[3]]
+    return torch.lerp(fgr, _unmixed(around, pha, src, bgr), strength)
+
+
+def shade(
+    src: torch.Tensor, bgr: torch.Tensor, pha: torch.Tensor, *, covered: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Measure how much of the plate's light is left in each place of the frame: the shadow that fell since then.
+
+    The frame is compared with the plate where there is surely no subject, averaged over some pixels. Behind the
+    subject, and where the plate is too dark or too detailed to tell, the shadow is continued from around. What differs
+    from the plate in its colours is no shadow; a grey thing that was moved cannot be told from one.
+
+    Args:
+        src: ``(B, 3, H, W)`` frame, 0..1.
+        bgr: ``(B, 3, H, W)`` plate as it stands in the frame, in its light, 0..1.
+        pha: ``(B, 1, H, W)`` alpha, 0..1.
+        covered: ``(B, 1, H, W)``, 1 where the plate has pixels; None if it has them everywhere.
+
+    Returns:
+        ``(B, 1, H, W)``, 0..1: 1 where nothing is darker than on the plate.
+
+    Raises:
+        ValueError: the shapes do not belong together.
+    """
+    _check_layers(src, pha)
+    if src.ndim != 4 or bgr.shape != src.shape:
+        raise ValueError(f"frame and plate are (B, 3, H, W) and alike, got {src.shape = }, {bgr.shape = }")
+    height, width = src.shape[2:]
+    sigma = max(_SHADE_LEAST, _SHADE_SIGMA * height)
+    # A Gaussian so wide needs fewer pixels. The whole comparison is made with those.
+    step = max(1, round(sigma / 1.5))
+    frame, plate, squares = (F.avg_pool2d(x, step, ceil_mode=True) for x in (src, bgr, _luma(bgr) ** 2))
+    mean, squares = (F.avg_pool2d(x, 3, 1, 1, count_include_pad=False) for x in (_luma(plate), squares))
+    detail = (squares - mean**2).clamp(min=0)
+    ratio = (frame + 0.05) / (plate + 0.05)
+    spread = ratio.amax(1, keepdim=True) - ratio.amin(1, keepdim=True)
+    hidden = pha if covered is None else torch.maximum(pha, 1 - covered)
+    # Alpha often ends a little before the subject does, whose rim would be taken for a shadow.
+    hidden = F.max_pool2d(F.max_pool2d(hidden, step, ceil_mode=True), 3, stride=1, padding=1)
+    weight = (1 - hidden / _SHADE_ALPHA).clamp(min=0) * (1 - (spread / _SHADE_HUE) ** 2).clamp(min=0)
+    weight = weight / (1 + detail / _SHADE_DETAIL**2)
+    sums = _gaussian(weight * torch.cat([_luma(frame), _luma(plate)], dim=1), sigma / step)
+    dark = 1 - _filled(sums[:, :1], sums[:, 1:])
+    belief = ((dark - _SHADE_DOUBT) / (_SHADE_BELIEF - _SHADE_DOUBT)).clamp(0, 1)
+    dark = dark.clamp(0, 1) * belief**2 * (3 - 2 * belief)
+    return 1 - F.interpolate(dark, scale_factor=float(step), mode="bilinear")[..., :height, :width]
+
+
+def from_integers(pixels: np.ndarray, *, device: torch.device | None = None) -> torch.Tensor:
+    """Bring ``(H, W, C)`` integers of full range to ``(C, H, W)`` float32 in 0..1; undoes `to_uint8`, `to_uint16`."""
+    rows = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).to(device)
+    return rows.permute(2, 0, 1).contiguous().float() / np.iinfo(pixels.dtype).max
 
 
 def to_uint8(x: torch.Tensor) -> torch.Tensor:
@@ -116,10 +267,45 @@ def blurred(bgr: torch.Tensor, *, strength: float = 0.02) -> torch.Tensor:
     # What a wide blur leaves can be held by fewer pixels: there it costs the same for every strength and size.
     shrink = max(1, int(sigma / 3))
     small = F.avg_pool2d(bgr.reshape(-1, 3, height, width), shrink, ceil_mode=True)
-    side = 2 * math.ceil(3 * sigma / shrink) + 1
-    small = gaussian_blur2d(small, (side, side), (sigma / shrink, sigma / shrink), border_type="replicate")
-    large = F.interpolate(small, scale_factor=float(shrink), mode="bilinear", align_corners=False)
+    large = F.interpolate(_gaussian(small, sigma / shrink), scale_factor=float(shrink), mode="bilinear")
     return large[..., :height, :width].reshape(bgr.shape)
+
+
+def _gaussian(x: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Blur ``(B, C, H, W)``; the edges are continued outwards."""
+    side = 2 * math.ceil(3 * sigma) + 1
+    return gaussian_blur2d(x, (side, side), (sigma, sigma), border_type="replicate")
+
+
+def _average(premultiplied: torch.Tensor, pha: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Average foreground colours over a Gaussian, by their alpha; black far from all subject."""
+    height, width = pha.shape[2:]
+    step = max(1, round(sigma / 1.5))
+    small = F.avg_pool2d(torch.cat([premultiplied, pha], dim=1), step, ceil_mode=True)
+    sums = F.interpolate(_gaussian(small, sigma / step), scale_factor=float(step), mode="bilinear")
+    return (sums[:, :3] / sums[:, 3:].clamp(min=1e-4))[..., :height, :width]
+
+
+def _unmixed(around: torch.Tensor, pha: torch.Tensor, src: torch.Tensor, bgr: torch.Tensor) -> torch.Tensor:
+    """Correct a guess of the foreground by what is left of the frame when guess and plate are taken away."""
+    return (around + pha * (src - pha * around - (1 - pha) * bgr)).clamp(0, 1)
+
+
+def _luma(x: torch.Tensor) -> torch.Tensor:
+    """Brightness of ``(B, 3, H, W)``, ``(B, 1, H, W)``."""
+    return (x * x.new_tensor(_LUMA).view(3, 1, 1)).sum(dim=1, keepdim=True)
+
+
+def _filled(part: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
+    """Divide sums ``(B, 1, H, W)``; where `whole` is too small to tell, more and more of what is around decides.
+
+    Source: Gortler et al., *The Lumigraph*, 1996: pull and push.
+    """
+    if max(whole.shape[2:]) == 1:
+        return torch.where(whole > 1e-4, part / whole.clamp(min=1e-4), 1)
+    around = _filled(F.avg_pool2d(part, 2, ceil_mode=True), F.avg_pool2d(whole, 2, ceil_mode=True))
+    around = F.interpolate(around, size=whole.shape[2:], mode="bilinear")
+    return torch.lerp(around, part / whole.clamp(min=1e-4), (whole / _SHADE_ENOUGH).clamp(max=1))
 
 
 def _check_layers(fgr: torch.Tensor, pha: torch.Tensor) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any, Literal, get_args
 
 BackboneName = Literal["mobilenetv2", "resnet50", "resnet101"]
@@ -10,7 +13,13 @@ RefineMode = Literal["sampling", "thresholding", "full"]
 AlignMode = Literal["off", "first", "every"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "float16", "bfloat16"]
+DeinterlaceMode = Literal["auto", "off"]
 Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
+CodecName = Literal["auto", "h264", "hevc", "av1", "vp9", "prores", "qtrle", "ffv1"]
+AlphaMode = Literal["auto", "straight", "premultiplied"]
+FitMode = Literal["fill", "fit", "stretch"]
+EndMode = Literal["loop", "hold"]
+BlendMode = Literal["video", "linear"]
 
 
 @dataclass(frozen=True)
@@ -54,20 +63,117 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
+class ReadConfig:
+    """What is read of a clip, and how.
+
+    Args:
+        start: seconds from the clip's beginning, as players count, at which the first frame is shown that is taken;
+            None takes them from the beginning on.
+        end: seconds from the clip's beginning; the first frame shown then or later is not taken, nor are those after
+            it.
+        frames: how many frames are taken at most.
+        rate: frames per second of numbered pictures and of raw frames, which do not say; None takes `DEFAULT_RATE`.
+        raw: what raw frames on standard input are, as FFmpeg's name of a pixel format, a colon and the size:
+            ``rgb24:1280x720``. None if a clip in a container comes in there.
+        deinterlace: frames that their clip calls interlaced are made whole; `off` takes its word for wrong.
+
+    Raises:
+        ValueError: a value is out of its range.
+    """
+
+    start: float | None = None
+    end: float | None = None
+    frames: int | None = None
+    rate: Fraction | None = None
+    raw: str | None = None
+    deinterlace: DeinterlaceMode = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("start", "end"):
+            seconds = getattr(self, name)
+            if seconds is not None and not 0 <= seconds < math.inf:
+                raise ValueError(f"{name} lies at 0 seconds or later, got {seconds}")
+        if self.end is not None and self.end <= (self.start or 0):
+            raise ValueError(f"the end lies after the start, got {self.start or 0} to {self.end} seconds")
+        if self.frames is not None and self.frames < 1:
+            raise ValueError(f"at least 1 frame is taken, got {self.frames}")
+        if self.rate is not None and not 0 < self.rate <= 1000:
+            raise ValueError(f"a frame rate lies above 0 and up to 1000, got {self.rate}")
+        if self.raw is not None and not re.fullmatch(r"\w+:[1-9]\d{0,4}x[1-9]\d{0,4}", self.raw, re.ASCII):
+            raise ValueError(f"raw frames are said as format and size, such as rgb24:1280x720, got {self.raw}")
+        if self.deinterlace not in get_args(DeinterlaceMode):
+            raise ValueError(f"there are {', '.join(get_args(DeinterlaceMode))} to deinterlace, got {self.deinterlace}")
+
+
+@dataclass(frozen=True)
+class CompositeConfig:
+    """How the subject is laid over the backdrop, and which mattes of a person's own overrule alpha.
+
+    Args:
+        backdrop_fit: a backdrop of another shape than the clip's is cut to `fill` the frame, shown whole with bars
+            beside it to `fit` in, or made to `stretch`.
+        backdrop_end: a backdrop video that is shorter than the clip begins again, `loop`, or keeps its last frame,
+            `hold`.
+        backdrop_offset: seconds into the backdrop video at which it begins; a negative number makes it wait for as
+            long, with its first frame in view.
+        blend: soft edges mix the code values of the `video`, as editors do, or the `linear` light behind these.
+        keep_shadow: how much of the subject's own shadow falls onto the backdrop: 0 nothing, 1 as dark as it was
+            filmed.
+        despill: how much of the plate's colours is taken out of soft edges: 0 nothing, 1 all that is found.
+        garbage: path of a matte, picture or video; what is white there is never subject.
+        holdout: path of a matte, picture or video; what is white there is always subject, whatever `garbage` says.
+
+    Raises:
+        ValueError: a value is out of its range.
+    """
+
+    backdrop_fit: FitMode = "fill"
+    backdrop_end: EndMode = "loop"
+    backdrop_offset: float = 0.0
+    blend: BlendMode = "video"
+    keep_shadow: float = 0.0
+    despill: float = 1.0
+    garbage: str | None = None
+    holdout: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, choices in (("backdrop_fit", FitMode), ("backdrop_end", EndMode), ("blend", BlendMode)):
+            if getattr(self, name) not in get_args(choices):
+                said = name.replace("_", " ")
+                raise ValueError(f"for {said} there are {', '.join(get_args(choices))}, got {getattr(self, name)}")
+        if not math.isfinite(self.backdrop_offset):
+            raise ValueError(f"a backdrop's offset is a number of seconds, got {self.backdrop_offset}")
+        for name in ("keep_shadow", "despill"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name.replace('_', ' ')} lies in 0..1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
 class EncodeConfig:
     """How results are written.
 
     Args:
-        crf: constant rate factor of H.264: 0 is lossless, 18 looks it, 51 is worst.
-        preset: x264's trade of time for file size, `ultrafast` to `veryslow`.
+        codec: of videos, a row of `bgmv2.video.formats.CODECS`; `auto` takes the first of the container's that keeps
+            the clip's bits.
+        crf: constant rate factor on H.264's scale: 0 is lossless, 18 looks it, 51 is worst. HEVC takes the same number,
+            VP9 and AV1 as much of theirs; ProRes, QuickTime Animation and FFV1 have none.
+        preset: x264's trade of time for file size, `ultrafast` to `veryslow`; HEVC, VP9 and AV1 follow it.
+        alpha_mode: whether colours with transparency are `straight` or `premultiplied` by it; `auto` is premultiplied
+            in EXR, where everybody expects that, and straight elsewhere.
         overwrite: replace results that are there already.
     """
 
+    codec: CodecName = "auto"
     crf: int = 16
     preset: Preset = "medium"
+    alpha_mode: AlphaMode = "auto"
     overwrite: bool = False
 
     def __post_init__(self) -> None:
+        if self.codec not in get_args(CodecName):
+            raise ValueError(f"there are the codecs {', '.join(get_args(CodecName))}, got {self.codec}")
+        if self.alpha_mode not in get_args(AlphaMode):
+            raise ValueError(f"there are the alpha modes {', '.join(get_args(AlphaMode))}, got {self.alpha_mode}")
         if not 0 <= self.crf <= 51:
             raise ValueError(f"a constant rate factor lies in 0..51, got {self.crf}")
         if self.preset not in get_args(Preset):

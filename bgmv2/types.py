@@ -42,6 +42,22 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class LightInfo:
+    """On what display an HDR clip was graded, and how bright it gets: the static metadata of HDR10.
+
+    Args:
+        primaries: chromaticities (x, y) of that display's red, green, blue and white; None if unknown.
+        luminance: of its black and white, in candela per square metre; None if unknown.
+        content: the brightest pixel of the clip, and the brightest average of a frame, in candela per square metre;
+            None if unknown.
+    """
+
+    primaries: tuple[tuple[float, float], ...] | None = None
+    luminance: tuple[float, float] | None = None
+    content: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
 class ColorInfo:
     """How a clip's code values mean colours; the numbers are those of ITU-T H.273, 2 is *unspecified*.
 
@@ -50,12 +66,14 @@ class ColorInfo:
         primaries: colour primaries.
         transfer: transfer characteristics.
         full_range: True for 0..255, False for 16..235.
+        light: what an HDR clip says of brightness; None if nothing.
     """
 
     matrix: int = 1
     primaries: int = 1
     transfer: int = 1
     full_range: bool = False
+    light: LightInfo | None = None
 
 
 @dataclass(frozen=True)
@@ -69,8 +87,14 @@ class VideoInfo:
         time_base: seconds per tick of the frames' timestamps.
         rotation: degrees counter-clockwise by which the stored picture was turned to stand upright; frames are
             delivered upright, so this is for the record.
+        aspect: width of a pixel of the upright picture by its height; 1 for square ones, and if the clip does not say.
         color: what the clip's colour tags say; untagged clips are told by their height, as players do.
+        bits: of each component as stored; more than 8 come as uint16, whose white is always 65535.
+        start: instant of the clip, in seconds, from which on it was asked for; None from its beginning on.
+        end: instant of the clip, in seconds, before which what was asked for ends; None if that is the clip's end, or
+            if a number of frames was asked for.
         frames: a hint for progress bars, never a loop bound; None if unknown.
+        number: of the first frame where frames are numbered pictures; numbered results count from it, too.
     """
 
     width: int
@@ -78,8 +102,13 @@ class VideoInfo:
     rate: Fraction = Fraction(30)
     time_base: Fraction = Fraction(1, 30)
     rotation: int = 0
+    aspect: Fraction = Fraction(1)
     color: ColorInfo = ColorInfo()
+    bits: int = 8
+    start: Fraction | None = None
+    end: Fraction | None = None
     frames: int | None = None
+    number: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,17 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from bgmv2 import backdrop as backdrop_module
 from bgmv2.backdrop import open_backdrop
 from bgmv2.compose import blurred
+from bgmv2.config import CompositeConfig
 from bgmv2.errors import BackdropError
-from bgmv2.types import Frame, VideoInfo
 
 PLATE = torch.full((3, 24, 32), 0.5)
 
 
-def opened(spec, width=32, height=24):
-    return open_backdrop(str(spec), width=width, height=height)
+def opened(spec, width=32, height=24, rate=None, **composite):
+    return open_backdrop(str(spec), width=width, height=height, rate=rate, composite=CompositeConfig(**composite))
 
 
 def write_video(path, levels, rate=10, size=(32, 24)):
@@ -30,39 +29,6 @@ def write_video(path, levels, rate=10, size=(32, 24)):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode())
     return path
-
-
-class FakeSource:
-    """A clip whose frames are told apart by their grey level; counts what is open and how far it was read."""
-
-    still_open = 0
-    read = 0
-
-    def __init__(self, times, rate):
-        self.times = times
-        self.info = VideoInfo(width=32, height=24, rate=Fraction(rate), time_base=Fraction(1, 1000))
-        FakeSource.still_open += 1
-
-    def __iter__(self):
-        for index, milliseconds in enumerate(self.times):
-            FakeSource.read += 1
-            yield Frame(np.full((24, 32, 3), 10 * (index + 1), np.uint8), milliseconds, self.info.time_base)
-
-    def close(self):
-        FakeSource.still_open -= 1
-
-
-@pytest.fixture
-def fake_clip(monkeypatch, tmp_path):
-    def build(times, rate):
-        FakeSource.still_open = FakeSource.read = 0
-        monkeypatch.setattr(backdrop_module, "kind_of", lambda path: "video")
-        monkeypatch.setattr(backdrop_module, "open_source", lambda path: FakeSource(times, rate))
-        path = tmp_path / "sea.mp4"
-        path.touch()
-        return opened(path)
-
-    return build
 
 
 def level(picture):
@@ -97,6 +63,21 @@ def test_blur_blurs_the_plate_as_it_stands_in_each_frame():
     behind.close()
 
 
+@pytest.mark.parametrize(
+    ("spec", "strength"),
+    [("blur:20", 20 / 24), ("blur:1.5px", 1.5 / 24), ("blur:.5", 0.5 / 24), ("blur:3%", 0.03), ("blur:0", 0.0)],
+)
+def test_a_blur_is_as_wide_as_was_asked_for(spec, strength):
+    plate = torch.rand(3, 24, 32, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(opened(spec).at(0.0, plate), blurred(plate, strength=strength))
+
+
+@pytest.mark.parametrize("spec", ["blur:", "blur:wide", "blur:-1", "blur:3em", "blur:1e3", "blur:3%%"])
+def test_a_blur_of_no_width_is_refused(spec):
+    with pytest.raises(BackdropError, match="is no blur; write blur, blur:20 for 20 pixels, or blur:3%"):
+        opened(spec)
+
+
 @pytest.mark.parametrize(("dtype", "top"), [(np.uint8, 255), (np.uint16, 65535)])
 def test_a_picture_of_the_right_size_is_shown_as_it_is(tmp_path, dtype, top):
     pixels = np.random.default_rng(0).integers(0, top + 1, (24, 32, 3)).astype(dtype)
@@ -123,6 +104,69 @@ def test_a_picture_fills_the_frame_and_is_cut_evenly(tmp_path, size):
         torch.testing.assert_close(picture[1, :, 16], 0.5 + off_center[4:-4], atol=0.02, rtol=0)
 
 
+@pytest.mark.parametrize("size", [(64, 24), (16, 24), (32, 48), (32, 12), (96, 100), (5, 3), (500, 2)])
+def test_a_picture_may_be_seen_whole(tmp_path, size):
+    """It is as large as fits, in the middle, with black beside it."""
+    width, height = size
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((height, width, 3), 200, np.uint8))
+    picture = opened(tmp_path / "a.png", backdrop_fit="fit").at(0.0, PLATE)
+    scale = min(32 / width, 24 / height)
+    inner_w, inner_h = max(1, round(scale * width)), max(1, round(scale * height))
+    seen = picture[0] > 0
+    assert seen.sum() == inner_w * inner_h
+    rows, columns = seen.any(dim=1).nonzero().flatten(), seen.any(dim=0).nonzero().flatten()
+    assert (rows[0], columns[0]) == ((24 - inner_h) // 2, (32 - inner_w) // 2)
+    assert seen[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+    torch.testing.assert_close(picture[:, seen], torch.full((3, int(seen.sum())), 200 / 255))
+
+
+@pytest.mark.parametrize("size", [(64, 24), (16, 24), (32, 48), (96, 300)])
+def test_a_picture_may_be_stretched(tmp_path, size):
+    width, height = size
+    y, x = np.mgrid[0:height, 0:width]
+    pixels = np.stack([(x + 0.5) / width, (y + 0.5) / height, np.zeros(x.shape)], axis=-1)
+    cv2.imwrite(str(tmp_path / "a.png"), np.round(pixels[..., ::-1] * 65535).astype(np.uint16))
+    picture = opened(tmp_path / "a.png", backdrop_fit="stretch").at(0.0, PLATE)
+    across, down = (torch.arange(32) + 0.5) / 32, (torch.arange(24) + 0.5) / 24
+    torch.testing.assert_close(picture[0], across.expand(24, 32), atol=0.02, rtol=0)
+    torch.testing.assert_close(picture[1], down[:, None].expand(24, 32), atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_the_plate_is_seen_through_what_is_transparent(tmp_path, dtype):
+    top = np.iinfo(dtype).max
+    pixels = np.zeros((24, 32, 4), dtype)
+    pixels[..., 0], pixels[..., 3] = top, top  # blue; OpenCV's order
+    pixels[:, 16:, 3] = 0
+    pixels[:8, :, 3] = top // 2
+    cv2.imwrite(str(tmp_path / "logo.png"), pixels)
+    plate = torch.rand(2, 3, 24, 32, generator=torch.Generator().manual_seed(0))
+    picture = opened(tmp_path / "logo.png").at(0.0, plate)
+    blue = torch.tensor([0.0, 0.0, 1.0]).view(3, 1, 1)
+    assert picture.shape == plate.shape
+    assert torch.equal(picture[..., 8:, 16:], plate[..., 8:, 16:])
+    torch.testing.assert_close(picture[..., 8:, :16], blue.expand(2, 3, 16, 16))
+    torch.testing.assert_close(picture[..., :8, :], (blue + plate[..., :8, :]) / 2, atol=0.003, rtol=0)
+
+
+@pytest.mark.parametrize("fit", ["fit", "fill", "stretch"])
+def test_no_colour_bleeds_out_of_what_is_transparent(tmp_path, fit):
+    """White paint on a layer that is black where nothing was painted, as editors store it, gets no dark rim."""
+    pixels = np.zeros((240, 640, 4), np.uint8)
+    cv2.circle(pixels, (320, 120), 90, (255, 255, 255, 255), -1)
+    cv2.imwrite(str(tmp_path / "logo.png"), pixels)
+    picture = opened(tmp_path / "logo.png", backdrop_fit=fit).at(0.0, torch.ones(3, 24, 32))
+    torch.testing.assert_close(picture, torch.ones(3, 24, 32))  # of bars, too, nothing is seen
+
+
+def test_an_opaque_picture_is_the_same_with_and_without_a_fourth_channel(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 40, 4), dtype=np.uint8)
+    pixels[..., 3] = 255
+    cv2.imwrite(str(tmp_path / "a.png"), pixels[..., :3])
+    cv2.imwrite(str(tmp_path / "b.png"), pixels)
+    assert torch.equal(opened(tmp_path / "a.png").at(0.0, PLATE), opened(tmp_path / "b.png").at(0.0, PLATE))
+
+
 def test_a_plate_of_another_size_is_refused(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((24, 32, 3), np.uint8))
     with pytest.raises(ValueError, match="another size"):
@@ -147,45 +191,29 @@ def test_a_video_of_another_shape_fills_the_frame(tmp_path):
     behind.close()
 
 
-def test_variable_frame_rates_are_obeyed(fake_clip):
-    behind = fake_clip([0, 100, 900, 950], rate=4)  # the last frame stays for 1/4 s: the turn takes 1.2 s
-    expected = {0.0: 10, 0.05: 10, 0.1: 20, 0.5: 20, 0.899: 30, 0.92: 30, 1.1: 40, 1.19: 40, 1.2: 10, 1.3: 20, 2.1: 30}
-    assert {t: level(behind.at(t, PLATE)) for t in expected} == expected
-
-
-def test_the_video_starts_with_the_clip_even_if_its_own_clock_does_not(fake_clip):
-    behind = fake_clip([5000, 5500], rate=2)
-    assert [level(behind.at(t, PLATE)) for t in (-0.04, 0.0, 0.4, 0.5, 1.0, 1.5)] == [10, 10, 10, 20, 10, 20]
-
-
-def test_times_rounded_to_milliseconds_drop_no_frame(fake_clip):
-    behind = fake_clip([0, 33, 67, 100, 133, 167, 200], rate=30)
-    shown = [level(behind.at(float(Fraction(i, 30)), PLATE)) for i in range(14)]
-    assert shown == [10, 20, 30, 40, 50, 60, 70] * 2
-
-
-def test_a_slow_clip_skips_frames_of_a_fast_video_and_whole_turns(fake_clip):
-    behind = fake_clip([0, 10, 20, 30], rate=100)
-    assert [level(behind.at(t, PLATE)) for t in (0.0, 0.03, 0.05, 1.02)] == [10, 40, 20, 30]
-
-
-def test_a_video_is_opened_when_needed_read_one_frame_ahead_and_closed(fake_clip):
-    behind = fake_clip([0, 100, 200, 300], rate=10)
-    assert (FakeSource.still_open, FakeSource.read) == (0, 0)
-    behind.at(0.0, PLATE)
-    assert (FakeSource.still_open, FakeSource.read) == (1, 2)
-    behind.at(0.05, PLATE)
-    assert (FakeSource.still_open, FakeSource.read) == (1, 2)
-    behind.at(1.0, PLATE)
-    assert FakeSource.still_open == 1  # not one for each turn
+def test_a_video_may_be_held_and_begun_in_its_midst(tmp_path):
+    path = write_video(tmp_path / "sea.mkv", [40, 80, 120], rate=10)
+    behind = opened(path, backdrop_end="hold", backdrop_offset=0.1)
+    assert [level(behind.at(t / 10, PLATE)) for t in range(4)] == [80, 120, 120, 120]
     behind.close()
+    with pytest.raises(BackdropError, match="ends before the start that was asked for, 9 s.* picture or video"):
+        opened(path, backdrop_offset=9.0)
+
+
+def test_a_video_has_its_shape_fitted_too(tmp_path):
+    behind = opened(write_video(tmp_path / "sea.mkv", [90], size=(64, 24)), backdrop_fit="fit")
+    picture = behind.at(0.0, PLATE)
+    assert (picture[:, 6:18] == 90 / 255).all() and (picture[:, :6] == 0).all() and (picture[:, 18:] == 0).all()
     behind.close()
-    assert FakeSource.still_open == 0
 
 
-def test_a_video_never_shown_is_closed_all_the_same(fake_clip):
-    fake_clip([0], rate=10).close()
-    assert FakeSource.still_open == 0
+def test_numbered_pictures_are_a_video(tmp_path):
+    for index in range(3):
+        cv2.imwrite(str(tmp_path / f"sea.{index:04d}.png"), np.full((24, 32, 3), 10 * (index + 1), np.uint8))
+    for spec in (tmp_path, tmp_path / "sea.####.png"):
+        behind = opened(spec, rate=Fraction(50))
+        assert [level(behind.at(t / 50, PLATE)) for t in range(4)] == [10, 20, 30, 10]
+        behind.close()
 
 
 @pytest.mark.parametrize("spec", ["no/such/beach", "beach.jpg", "/no/such.mp4"])

@@ -9,8 +9,8 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     {"errors", "types", "config"},
     {"nn", "video", "compose", "stream", "metrics"},
-    {"plate", "backdrop", "matter", "export", "training"},
-    {"pipeline", "evaluate"},
+    {"plate", "backdrop", "masks", "matter", "export", "training"},
+    {"pipeline", "evaluate", "verify"},
     {"bgmv2"},  # the package itself: what it exports comes from below, and who imports from it stands above
     {"cli", "tools"},
 )

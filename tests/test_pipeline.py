@@ -7,7 +7,6 @@ import threading
 import time
 import weakref
 from fractions import Fraction
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -88,9 +87,8 @@ class EchoMatter:
         if self.count == self.at:
             raise self.error
         self.count += 1
-        fgr = torch.from_numpy(src).permute(2, 0, 1)[None] / 255
         ones = torch.ones(1, 1, 32, 32)
-        return Matte(ones, fgr, ones, ones[..., ::4, ::4])
+        return Matte(ones, src, ones, ones[..., ::4, ::4])
 
 
 @pytest.fixture
@@ -98,8 +96,8 @@ def stage(monkeypatch, tmp_path):
     """Convert with a made-up source, network and sinks; the files only have names."""
 
     def run(source, sinks, matter=None):
-        monkeypatch.setattr(pipeline, "open_source", lambda path: source)
-        monkeypatch.setattr(pipeline, "open_sink", lambda path, info, **_: sinks[Path(path).stem])
+        monkeypatch.setattr(pipeline, "open_source", lambda path, read: source)
+        monkeypatch.setattr(pipeline, "open_sinks", lambda results, *_, **__: [(role, sinks[role]) for role in results])
         monkeypatch.setattr(pipeline, "load_plate", lambda path, width, height: Plate(torch.zeros(3, height, width)))
         monkeypatch.setattr(pipeline, "check_plate", lambda *_: None)
         outputs = {role: tmp_path / f"{role}.mp4" for role in sinks}
@@ -258,3 +256,203 @@ def test_the_plate_is_moved_to_where_each_frame_shows_it(files, weights, make_cl
 def test_choices_out_of_range_are_refused_at_once(choice, said):
     with pytest.raises(ValueError, match=said):
         bgmv2.RunConfig(**choice)
+
+
+class HalfMatter:
+    """Says everywhere that half of it is subject, and of one colour."""
+
+    device = torch.device("cpu")
+
+    def matte(self, src, *, plate):
+        half = torch.full_like(src[:, :1], 0.5)
+        return Matte(half, torch.full_like(src, 0.2), half, half[..., ::4, ::4])
+
+
+SIZE = (32, 24)
+AS_SEEN = {"run": bgmv2.RunConfig(align="off"), "matter": HalfMatter()}
+
+
+@pytest.fixture
+def shots(tmp_path, make_clip):
+    """Ten frames, each of a grey of its own, at 10 a second, without loss; and a plate that fits."""
+    greys = [np.full((24, 32, 3), 100 + 10 * index, np.uint8) for index in range(10)]
+    lossless = {"size": SIZE, "rate": Fraction(10), "codec": "ffv1", "pixel_format": "bgr0"}
+    make_clip("shots.mkv", pictures=greys, **lossless)
+    write_image(tmp_path / "plate.png", greys[0])
+    return tmp_path
+
+
+def halves(left, right, dtype=np.uint8):
+    """A matte of two values."""
+    matte = np.full((24, 32), left, dtype)
+    matte[:, 16:] = right
+    return matte
+
+
+def results(folder, **options):
+    """Convert, and return each result's first frame by its role."""
+    roles = ("com", "pha", "fgr", "rgba")
+    out = {role: folder / role for role in roles}
+    options = {"plate": folder / "plate.png", "backdrop": "black", **AS_SEEN, **options}
+    bgmv2.convert(folder / "shots.mkv", **out, **options)
+    return {role: cv2.imread(str(out[role] / "000000.png"), cv2.IMREAD_UNCHANGED) for role in roles}
+
+
+@pytest.mark.filterwarnings("ignore::bgmv2.Bgmv2Warning")
+def test_mattes_overrule_alpha_in_every_result(shots):
+    write_image(shots / "garbage.png", halves(255, 0))
+    write_image(shots / "holdout.png", halves(0, 255))
+    composite = bgmv2.CompositeConfig(despill=0, garbage=str(shots / "garbage.png"), holdout=str(shots / "holdout.png"))
+    shown = results(shots, composite=composite)
+    assert (shown["pha"] == halves(0, 255)).all()
+    assert (shown["rgba"][..., 3] == halves(0, 255)).all()
+    # The frame itself is the foreground where it is held, and the network's elsewhere.
+    for picture in (shown["fgr"], shown["rgba"][..., :3]):
+        assert (picture == halves(51, 100)[..., None]).all()
+    assert (shown["com"] == halves(0, 100)[..., None]).all()
+
+
+@pytest.mark.filterwarnings("ignore::bgmv2.Bgmv2Warning")
+def test_grey_mattes_work_in_part_and_the_holdout_has_the_last_word(shots):
+    write_image(shots / "garbage.png", halves(255, 127))
+    write_image(shots / "holdout.png", halves(51, 0))
+    composite = bgmv2.CompositeConfig(garbage=str(shots / "garbage.png"), holdout=str(shots / "holdout.png"))
+    assert (results(shots, composite=composite)["pha"] == halves(51, 64)).all()
+
+
+@pytest.mark.filterwarnings("ignore::bgmv2.Bgmv2Warning")
+def test_a_matte_keeps_its_depth(shots, make_clip):
+    deep = [np.full((24, 32, 3), 100, np.uint8)] * 2
+    make_clip("shots.mkv", pictures=deep, size=SIZE, codec="ffv1", pixel_format="yuv420p10le")
+    write_image(shots / "holdout.png", halves(40_001, 50_003, np.uint16))
+    pha = results(shots, composite=bgmv2.CompositeConfig(holdout=str(shots / "holdout.png")))["pha"]
+    assert pha.dtype == np.uint16 and (pha == halves(40_001, 50_003, np.uint16)).all()
+
+
+@pytest.mark.filterwarnings("ignore::bgmv2.Bgmv2Warning")
+@pytest.mark.parametrize("start", [None, 0.4])
+def test_a_matte_that_moves_goes_by_the_clip_and_a_backdrop_by_the_result(shots, make_clip, start):
+    """A part of the clip has that part of the matte, but the backdrop from its beginning, or its offset."""
+    lossless = {"size": SIZE, "rate": Fraction(10), "codec": "ffv1", "pixel_format": "bgr0"}
+    grey = [np.full((24, 32, 3), 20 * index, np.uint8) for index in range(10)]
+    garbage, sea = make_clip("garbage.mkv", pictures=grey, **lossless), make_clip("sea.mkv", pictures=grey, **lossless)
+    composite = bgmv2.CompositeConfig(garbage=str(garbage), backdrop_offset=0.1, backdrop_end="hold", despill=0)
+    read = bgmv2.ReadConfig(start=start)
+    results(shots, composite=composite, read=read, backdrop=sea)
+    first = 4 if start else 0
+    for index in range(10 - first):
+        pha = read_image(shots / "pha" / f"{index:06d}.png")[0, 0, 0] / 255
+        assert pha == pytest.approx(0.5 * (1 - 20 * (first + index) / 255), abs=0.003)
+        com = read_image(shots / "com" / f"{index:06d}.png")[0, 0, 0]
+        assert com == pytest.approx(51 * pha + (1 - pha) * 20 * min(index + 1, 9), abs=1)
+
+
+@pytest.mark.filterwarnings("ignore::bgmv2.Bgmv2Warning")
+def test_light_is_mixed_when_that_is_wanted(shots):
+    com = results(shots, backdrop="white", composite=bgmv2.CompositeConfig(despill=0, blend="linear"))["com"]
+    light = (((51 / 255 + 0.055) / 1.055) ** 2.4 + 1) / 2
+    assert np.abs(com - 255 * (1.055 * light ** (1 / 2.4) - 0.055)).max() <= 0.5
+
+
+@pytest.mark.filterwarnings("ignore::bgmv2.Bgmv2Warning")
+@pytest.mark.parametrize("curve", ["smpte2084", "arib-std-b67"])
+def test_light_of_hdr_is_not_mixed_by_another_curve(shots, make_clip, curve):
+    tags = {"x264-params": f"colorprim=bt2020:transfer={curve}:colormatrix=bt2020nc"}
+    make_clip("shots.mkv", count=2, size=SIZE, options=tags)
+    with pytest.raises(bgmv2.VideoError, match=r"shots\.mkv is HDR .* take --blend video"):
+        results(shots, composite=bgmv2.CompositeConfig(blend="linear"))
+    assert sorted(path.name for path in shots.iterdir()) == ["plate.png", "shots.mkv"]
+    results(shots)
+
+
+class DiscMatter:
+    """Sees a disc where it is, and its colour."""
+
+    device = torch.device("cpu")
+    disc = torch.from_numpy(cv2.circle(np.zeros((120, 160), np.float32), (60, 60), 25, 1.0, -1, cv2.LINE_AA))
+
+    def matte(self, src, *, plate):
+        pha = self.disc[None, None]
+        return Matte(pha, torch.full_like(src, 0.1), pha, pha[..., ::4, ::4])
+
+
+@pytest.mark.filterwarnings("ignore::bgmv2.Bgmv2Warning")
+@pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
+def test_the_subject_s_shadow_falls_onto_the_backdrop(tmp_path, strength):
+    room = np.full((120, 160, 3), 180, np.uint8)
+    shadow = cv2.circle(np.ones((120, 160), np.float32), (90, 70), 30, 0.6, -1, cv2.LINE_AA)
+    disc = DiscMatter.disc.numpy()
+    src = np.rint(room * (shadow * (1 - disc))[..., None] + 0.1 * 255 * disc[..., None]).astype(np.uint8)
+    write_image(tmp_path / "src.png", src)
+    write_image(tmp_path / "plate.png", room)
+    com, pha = tmp_path / "com.png", tmp_path / "pha.png"
+    composite = bgmv2.CompositeConfig(keep_shadow=strength)
+    options = {"run": bgmv2.RunConfig(align="off"), "matter": DiscMatter(), "backdrop": "#c8c8c8"}
+    bgmv2.convert_images(
+        tmp_path / "src.png", plate=tmp_path / "plate.png", com=com, pha=pha, composite=composite, **options
+    )
+    assert np.abs(read_image(pha)[..., 0] - disc * 255).max() <= 1  # a shadow is no part of the subject
+    expected = 200 * (1 - strength * (1 - shadow)) * (1 - disc) + 0.1 * 255 * disc
+    error = np.abs(read_image(com)[..., 0] - expected)
+    assert error.mean() < 1 and np.median(error) <= 0.5
+    assert abs(int(read_image(com)[70, 110, 0]) - 200 * (1 - 0.4 * strength)) <= 2
+
+
+@pytest.mark.filterwarnings("ignore::bgmv2.Bgmv2Warning")
+def test_each_picture_of_a_folder_has_a_matte_of_its_own(tmp_path):
+    for folder in ("photos", "mattes"):
+        (tmp_path / folder).mkdir()
+    for name, value in (("a", 0), ("b", 255)):
+        write_image(tmp_path / "photos" / f"{name}.png", np.full((24, 32, 3), 90, np.uint8))
+        write_image(tmp_path / "mattes" / f"{name}.png", np.full((24, 32), value, np.uint8))
+    write_image(tmp_path / "plate.png", np.full((24, 32, 3), 90, np.uint8))
+    options = {"plate": tmp_path / "plate.png", "pha": tmp_path / "pha", **AS_SEEN}
+    composite = bgmv2.CompositeConfig(garbage=str(tmp_path / "mattes"))
+    bgmv2.convert_images(tmp_path / "photos", composite=composite, **options)
+    assert [read_image(tmp_path / "pha" / f"{name}.png").max() for name in "ab"] == [128, 0]
+    (tmp_path / "mattes" / "b.png").unlink()
+    with pytest.raises(bgmv2.VideoError, match=r"holds no matte for b\.png"):
+        bgmv2.convert_images(tmp_path / "photos", composite=composite, overwrite=True, **options)
+    assert read_image(tmp_path / "pha" / "a.png").max() == 128
+
+
+@pytest.mark.parametrize("name", ["garbage", "holdout"])
+def test_a_matte_is_never_written_over(shots, name):
+    matte = shots / "matte.mkv"
+    matte.write_bytes((shots / "shots.mkv").read_bytes())
+    composite = bgmv2.CompositeConfig(**{name: str(matte)})
+    encode = bgmv2.EncodeConfig(overwrite=True)
+    with pytest.raises(bgmv2.OutputError, match="is read, so"):
+        bgmv2.convert(
+            shots / "shots.mkv", plate=shots / "plate.png", pha=matte, composite=composite, encode=encode, **AS_SEEN
+        )
+
+
+@pytest.mark.parametrize("output", ["m.####.png", "mattes"])
+def test_numbered_mattes_and_backdrops_are_never_written_over(shots, output):
+    (shots / "mattes").mkdir()
+    write_image(shots / "mattes" / "m.0000.png", halves(0, 255))
+    pattern = str(shots / "mattes" / "m.####.png")
+    options = {"plate": shots / "plate.png", "encode": bgmv2.EncodeConfig(overwrite=True), **AS_SEEN}
+    options["pha"] = shots / "mattes" / output if output != "mattes" else shots / "mattes"
+    with pytest.raises(bgmv2.OutputError, match="is read, so"):
+        bgmv2.convert(shots / "shots.mkv", composite=bgmv2.CompositeConfig(garbage=pattern), **options)
+    with pytest.raises(bgmv2.OutputError, match="is read, so"):
+        bgmv2.convert(shots / "shots.mkv", backdrop=pattern, **options)
+    assert sorted(path.name for path in (shots / "mattes").iterdir()) == ["m.0000.png"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        ({"backdrop_fit": "crop"}, "for backdrop fit there are fill, fit, stretch, got crop"),
+        ({"backdrop_end": "stop"}, "there are loop, hold, got stop"),
+        ({"backdrop_offset": float("inf")}, "a number of seconds, got inf"),
+        ({"blend": "gamma"}, "there are video, linear, got gamma"),
+        ({"keep_shadow": -0.1}, "keep shadow lies in 0..1, got -0.1"),
+        ({"despill": 2.0}, "despill lies in 0..1, got 2.0"),
+    ],
+)
+def test_compositions_out_of_range_are_refused_at_once(choice, said):
+    with pytest.raises(ValueError, match=said):
+        bgmv2.CompositeConfig(**choice)

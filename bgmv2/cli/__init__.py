@@ -1,6 +1,7 @@
-"""The command line: `bgmv2 convert`, `bgmv2 image`, `bgmv2 eval`. Errors become one line on stderr and an exit code.
+"""The command line: `bgmv2 convert`, `image`, `eval`, `verify`. Errors become one line on stderr and an exit code.
 
-Exit codes: 0 done; 1 it could not be done, stderr says why; 2 wrong usage; 130 interrupted by Ctrl-C.
+Exit codes: 0 done; 1 it could not be done, stderr says why, or `verify` found a difference; 2 wrong usage; 130
+interrupted by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from bgmv2 import __version__
-from bgmv2.cli import convert, eval, image
+from bgmv2.cli import convert, eval, image, verify
 from bgmv2.errors import Bgmv2Error, Bgmv2Warning
 
-VERBS = (convert, image, eval)
+VERBS = (convert, image, eval, verify)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.simplefilter("ignore")
             warnings.simplefilter("always", Bgmv2Warning)
             warnings.showwarning = _show_warning
-            args.run(args)
+            return args.run(args) or 0
     except KeyboardInterrupt:
         _say("interrupted: nothing half-written was kept")
         return 130
@@ -56,7 +57,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         _say(f"error: {_one_line(error) or 'out of memory'}")
         return 1
-    return 0
 
 
 class _Parser(argparse.ArgumentParser):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
+import textwrap
 
 from bgmv2.cli import options
-from bgmv2.config import EncodeConfig, RunConfig
+from bgmv2.config import CompositeConfig, EncodeConfig, ReadConfig, RunConfig
 from bgmv2.matter import Matter
 from bgmv2.pipeline import convert
+from bgmv2.video import formats
 
 EXAMPLES = """\
 examples:
@@ -15,6 +18,8 @@ examples:
   bgmv2 convert clip.mp4 --plate plate.png --backdrop beach.jpg -o out.mp4     over a picture
   bgmv2 convert clip.mp4 --plate plate.png --rgba out.mov                      ProRes 4444 with transparency
   bgmv2 convert clip.mp4 --plate plate.png --pha alpha.mp4 --fgr fgr.mp4       for an editor that wants both apart
+  bgmv2 convert clip.mp4 --plate plate.png --rgba a.####.exr --pha a.####.exr  EXR with alpha as a layer of its own
+  bgmv2 convert clip.mp4 --plate plate.png --rgba - | ffplay -f rawvideo -pixel_format rgba -video_size 1280x720 -
 """
 
 
@@ -27,8 +32,15 @@ def add_parser(verbs: argparse._SubParsersAction) -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    options.add_inputs(parser, "the clip with the subject")
-    options.add_outputs(parser)
+    options.add_inputs(
+        parser,
+        "the clip with the subject: a file, an address (https://, rtsp://), - for standard input, or numbered "
+        "pictures, as their folder or a pattern such as shot.####.png",
+    )
+    about = f"OUT is {formats.summary()}. With transparency (--rgba): {formats.transparent_summary()}."
+    options.add_outputs(parser, textwrap.fill(about, 76))
+    options.add_config(parser, ReadConfig, options.READ, "what to read")
+    options.add_config(parser, CompositeConfig, options.COMPOSITE, "how to compose")
     options.add_config(parser, RunConfig, options.RUN, "how to compute")
     options.add_config(parser, EncodeConfig, options.ENCODE, "how to encode")
     return parser
@@ -37,17 +49,24 @@ def add_parser(verbs: argparse._SubParsersAction) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Do it."""
     config = options.read_config(args, RunConfig)
+    composite = options.read_config(args, CompositeConfig)
+    read = options.read_config(args, ReadConfig)
     encode = options.read_config(args, EncodeConfig)
+    outputs = options.read_outputs(args)
+    # Where frames go to standard output, nothing else may.
+    said = sys.stderr if formats.RAW in outputs.values() else sys.stdout
     matter = Matter.from_config(config)
-    print(matter, flush=True)
+    print(matter, file=said, flush=True)
     report = convert(
         args.src,
         plate=args.plate,
         backdrop=args.backdrop,
+        composite=composite,
+        read=read,
         run=config,
         encode=encode,
         matter=matter,
         progress=True,
-        **options.read_outputs(args),
+        **outputs,
     )
-    print(report)
+    print(report, file=said)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from bgmv2.cli import options
-from bgmv2.config import RunConfig
+from bgmv2.config import CompositeConfig, RunConfig
 from bgmv2.matter import Matter
 from bgmv2.pipeline import convert_images
 
@@ -28,6 +28,8 @@ def add_parser(verbs: argparse._SubParsersAction) -> argparse.ArgumentParser:
     )
     options.add_inputs(parser, "a picture with the subject, or a folder of them")
     options.add_outputs(parser)
+    still = {name: flag for name, flag in options.COMPOSITE.items() if name != "backdrop_end"}
+    options.add_config(parser, CompositeConfig, still, "how to compose")
     options.add_config(parser, RunConfig, options.RUN, "how to compute")
     return parser
 
@@ -35,12 +37,14 @@ def add_parser(verbs: argparse._SubParsersAction) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Do it."""
     config = options.read_config(args, RunConfig)
+    composite = options.read_config(args, CompositeConfig)
     matter = Matter.from_config(config)
     print(matter, flush=True)
     written = convert_images(
         args.src,
         plate=args.plate,
         backdrop=args.backdrop,
+        composite=composite,
         run=config,
         overwrite=args.overwrite,
         matter=matter,

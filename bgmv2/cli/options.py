@@ -3,21 +3,123 @@
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import MISSING, fields
+from fractions import Fraction
 from typing import Any, TypeVar, get_args
 
-from bgmv2.config import AlignMode, DeviceName, Precision, Preset, RefineMode
+from bgmv2.config import (
+    AlignMode,
+    AlphaMode,
+    BlendMode,
+    CodecName,
+    DeinterlaceMode,
+    DeviceName,
+    EndMode,
+    FitMode,
+    Precision,
+    Preset,
+    RefineMode,
+)
 from bgmv2.pipeline import DEFAULT_BACKDROP
+from bgmv2.video import formats
+from bgmv2.video.timing import DEFAULT_RATE
 
 C = TypeVar("C")
+
+# What people and cameras call rates whose frames last 1001 parts of the whole number's 1000.
+_NTSC = {"23.976": 24, "23.98": 24, "29.97": 30, "47.952": 48, "47.95": 48, "59.94": 60, "119.88": 120}
+
+
+def parse_time(text: str) -> float:
+    """Read an instant: seconds, ``90.5``, or hours, minutes and seconds, ``1:30.5`` or ``00:01:30.500``."""
+    match = re.fullmatch(r"(?:(?:(\d+):)?([0-5]?\d):)?(\d+(?:\.\d*)?|\.\d+)", text, re.ASCII)
+    if match is None or (match[2] is not None and float(match[3]) >= 60):
+        raise argparse.ArgumentTypeError(f"an instant is seconds or HH:MM:SS.mmm, such as 90.5 or 00:01:30.5: {text!r}")
+    return 3600 * int(match[1] or 0) + 60 * int(match[2] or 0) + float(match[3])
+
+
+def parse_rate(text: str) -> Fraction:
+    """Read a frame rate: ``25``, ``24000/1001``, or ``23.976``, which stands for that."""
+    try:
+        return Fraction(1000 * _NTSC[text], 1001) if text in _NTSC else Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        message = f"a frame rate is a number or a ratio, such as 24, 23.976 or 24000/1001: {text!r}"
+        raise argparse.ArgumentTypeError(message) from None
+
 
 ROLES = {
     "com": "the subject over the backdrop",
     "pha": "alpha alone, grey: white is subject",
     "fgr": "the subject's own colours, free of the old background's light; goes with --pha",
-    "rgba": "subject with transparency: .mov (ProRes 4444), .webm (VP9), or a folder for numbered PNG",
+    "rgba": "subject with transparency",
     "err": "where the first, coarse network expects to be wrong",
     "ref": "the 4x4 patches that were refined at full resolution",
+}
+
+READ: dict[str, dict[str, Any]] = {
+    "start": dict(
+        type=parse_time,
+        metavar="TIME",
+        help="take the frames from this instant on: seconds, or HH:MM:SS.mmm, counted from the clip's beginning",
+    ),
+    "end": dict(type=parse_time, metavar="TIME", help="take the frames before this instant"),
+    "frames": dict(type=int, metavar="N", help="take so many frames at most"),
+    "rate": dict(
+        type=parse_rate,
+        metavar="R",
+        help="frames per second of numbered pictures and raw frames, such as 24, 24000/1001 or 23.976; default: "
+        f"{DEFAULT_RATE}",
+    ),
+    "raw": dict(
+        metavar="FORMAT:WxH",
+        help="standard input holds bare frames, such as rgb24:1280x720; FORMAT is a pixel format of FFmpeg",
+    ),
+    "deinterlace": dict(
+        choices=get_args(DeinterlaceMode),
+        help="make interlaced frames whole, or take what the clip says of them for a mistake",
+    ),
+}
+
+COMPOSITE: dict[str, dict[str, Any]] = {
+    "backdrop_fit": dict(
+        choices=get_args(FitMode),
+        help="a backdrop of another shape: cut it to fill the frame, fit it in whole with black bars, or stretch it",
+    ),
+    "backdrop_end": dict(
+        choices=get_args(EndMode),
+        help="a backdrop video that is shorter than the clip: begin it again, or hold its last frame",
+    ),
+    "backdrop_offset": dict(
+        type=float,
+        metavar="S",
+        help="begin a backdrop video S seconds in; -2 lets it wait for 2 seconds on its first frame",
+    ),
+    "blend": dict(
+        choices=get_args(BlendMode),
+        help="how soft edges mix with the backdrop: as video editors do, or as light does; for clips that are not HDR",
+    ),
+    "keep_shadow": dict(
+        type=float,
+        metavar="0..1",
+        help="lay the subject's own shadow, as it fell on the real floor and walls, onto the backdrop: 0 leaves it "
+        "out, 1 is as dark as filmed",
+    ),
+    "despill": dict(
+        type=float,
+        metavar="0..1",
+        help="take the old background's colours out of hair and other soft edges: 0 not at all, 1 all that is found",
+    ),
+    "garbage": dict(
+        metavar="MATTE",
+        help="what is white in this picture or video is never subject, such as a lamp that was moved or the edge of "
+        "the set; black leaves things as they are, grey is in between",
+    ),
+    "holdout": dict(
+        metavar="MATTE",
+        help="what is white in this picture or video is always subject, such as a shirt in which holes were seen; it "
+        "has the last word over --garbage",
+    ),
 }
 
 RUN: dict[str, dict[str, Any]] = {
@@ -43,8 +145,22 @@ RUN: dict[str, dict[str, Any]] = {
 }
 
 ENCODE: dict[str, dict[str, Any]] = {
-    "crf": dict(type=int, metavar="N", help="quality of H.264, 0 to 51: lower is better and larger, 16 looks lossless"),
-    "preset": dict(choices=get_args(Preset), help="speed of H.264: a slower one gives a smaller file"),
+    "codec": dict(
+        choices=get_args(CodecName),
+        help="how videos are coded; auto takes the first of the suffix's that keeps the clip's bits: "
+        f"{formats.codec_summary()}",
+    ),
+    "crf": dict(
+        type=int,
+        metavar="N",
+        help="quality of H.264, HEVC, VP9 and AV1 on H.264's scale, 0 to 51: lower is better and larger, 16 looks "
+        "lossless, 0 is",
+    ),
+    "preset": dict(choices=get_args(Preset), help="speed of these: a slower one gives a smaller file"),
+    "alpha_mode": dict(
+        choices=get_args(AlphaMode),
+        help="colours of --rgba as they are, or multiplied by alpha; auto is premultiplied in EXR, straight elsewhere",
+    ),
 }
 
 
@@ -62,14 +178,14 @@ def add_inputs(parser: argparse.ArgumentParser, src_help: str) -> None:
         "--backdrop",
         default=DEFAULT_BACKDROP,
         metavar="B",
-        help="what goes behind the subject: a colour (#00b140, green), a picture, a video (looped), or blur "
-        "(default: %(default)s)",
+        help="what goes behind the subject: a colour (#00b140, green), a picture, a video, or the plate out of focus: "
+        "blur, blur:20 for 20 pixels or blur:3%% of the picture's height (default: %(default)s)",
     )
 
 
-def add_outputs(parser: argparse.ArgumentParser) -> None:
-    """Add a flag for each role, and whether earlier results may go."""
-    group = parser.add_argument_group("results (at least one)")
+def add_outputs(parser: argparse.ArgumentParser, about: str | None = None) -> None:
+    """Add a flag for each role, and whether earlier results may go; `about` says what a result may be."""
+    group = parser.add_argument_group("results (at least one)", about)
     for role, text in ROLES.items():
         names = ["-o", "--com"] if role == "com" else [f"--{role}"]
         group.add_argument(*names, metavar="OUT", dest=role, help=text)
@@ -83,7 +199,7 @@ def add_config(parser: argparse.ArgumentParser, config: type, flags: dict[str, d
     for name, settings in flags.items():
         default = defaults[name]
         text = settings["help"] if default is None else f"{settings['help']} (default: {default})"
-        group.add_argument(f"--{name}", default=default, **{**settings, "help": text})
+        group.add_argument(f"--{name.replace('_', '-')}", default=default, **{**settings, "help": text})
 
 
 def read_config(args: argparse.Namespace, config: type[C]) -> C:

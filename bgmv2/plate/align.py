@@ -410,9 +410,14 @@ def place_plate(bgr: torch.Tensor, alignment: Alignment) -> torch.Tensor:
     Returns:
         ``(1, 3, H, W)``, 0..1, of the kind of `bgr`.
     """
-    warped, _ = warp_plate(bgr, torch.from_numpy(alignment.homography)[None])
+    return place_plate_and_cover(bgr, alignment)[0]
+
+
+def place_plate_and_cover(bgr: torch.Tensor, alignment: Alignment) -> tuple[torch.Tensor, torch.Tensor]:
+    """Do what `place_plate` does, and tell as `warp_plate` does where the plate has pixels, ``(1, 1, H, W)``."""
+    warped, covered = warp_plate(bgr, torch.from_numpy(alignment.homography)[None])
     gain, bias = (torch.from_numpy(x).float().to(bgr).view(3, 1, 1) for x in (alignment.gain, alignment.bias))
-    return (warped * gain + bias).clamp(0, 1)
+    return (warped * gain + bias).clamp(0, 1), covered
 
 
 def as_plate(plate: Plate | np.ndarray) -> Plate:

@@ -15,7 +15,7 @@ from bgmv2.video.images import read_image
 from bgmv2.video.probe import kind_of
 
 # Cameras crop a little between photograph and video; by more than this, the plate shows another part of the scene.
-_ASPECT_TOLERANCE = 0.01
+ASPECT_TOLERANCE = 0.01
 
 
 def load_plate(path: str | os.PathLike[str], width: int, height: int) -> Plate:
@@ -61,7 +61,7 @@ def _refuse_motion(path: Path) -> None:
 def _sized(pixels: np.ndarray, width: int, height: int, path: Path) -> np.ndarray:
     """Scale a picture ``(h, w, 3)`` of integers to ``(height, width, 3)`` float32, 0..1."""
     old_height, old_width = pixels.shape[:2]
-    if abs(old_width * height / (old_height * width) - 1) > _ASPECT_TOLERANCE:
+    if abs(old_width * height / (old_height * width) - 1) > ASPECT_TOLERANCE:
         raise PlateError(
             f"the plate {path} has {old_width}x{old_height} pixels, the clip {width}x{height}, which is another shape; "
             f"crop it to what the clip's camera saw, or take a frame of the clip without the subject "

@@ -1,21 +1,24 @@
-"""Single pictures, and folders of numbered PNG."""
+"""Single pictures."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
-import shutil
-from collections.abc import Iterator
+import struct
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import ExifTags, Image
 
-from bgmv2.errors import OutputError, OutputExistsError, VideoError
+from bgmv2.errors import OutputError, VideoError
 from bgmv2.types import Frame
+from bgmv2.video.color import to_bits
+from bgmv2.video.exr import read_exr
 from bgmv2.video.probe import check_readable, is_boxed_picture, kind_of
-from bgmv2.video.sink import Sink, beside, cannot_write, check_file, check_folder
+from bgmv2.video.quiet import quiet
+from bgmv2.video.sink import beside, cannot_write, check_file
 
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95]
 # OpenCV's WebP is lossless and its TIFF is compressed without loss, unless told otherwise.
@@ -23,17 +26,15 @@ _WRITTEN: dict[str, list[int]] = {".png": [], ".jpg": _JPEG, ".jpeg": _JPEG, ".t
 _DEEP = (".png", ".tif", ".tiff")
 _OPAQUE_ONLY = (".jpg", ".jpeg")
 SUFFIXES = tuple(_WRITTEN)
-_LISTED = (*_WRITTEN, ".bmp", ".avif", ".jp2", ".ppm")
-
-_NUMBERED = re.compile(r"\d{6,}\.png")
+_LISTED = (*_WRITTEN, ".exr", ".bmp", ".avif", ".jp2", ".ppm")
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     """Read a picture, upright and in RGB.
 
     Args:
-        path: a picture in any format that OpenCV reads. Its orientation tag is obeyed, grey becomes RGB, and
-            transparency is dropped without blending.
+        path: a picture in any format that OpenCV reads, or an EXR file, as `read_exr` reads it. Its orientation tag is
+            obeyed, grey becomes RGB, and transparency is dropped without blending.
 
     Returns:
         ``(H, W, 3)``, uint8 or uint16, full range.
@@ -43,8 +44,10 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     """
     path = Path(path)
     check_readable(path, wanted="picture")
+    if path.suffix.lower() == ".exr":
+        return read_exr(path)
     try:
-        with _quiet():
+        with quiet():
             pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     except cv2.error as error:
         raise VideoError(f"{path} cannot be read: {error.err or 'it is too large'}; save it again as PNG") from error
@@ -53,6 +56,34 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     if pixels.dtype not in (np.uint8, np.uint16):
         raise VideoError(f"{path} holds {pixels.dtype} values; save it as PNG or TIFF with 8 or 16 bits")
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
+def read_opacity(path: str | os.PathLike[str]) -> np.ndarray | None:
+    """Read the transparency that `read_image` drops.
+
+    Args:
+        path: a picture that `read_image` could read.
+
+    Returns:
+        ``(H, W)`` of the picture's type, upright: 0 is transparent. None if the picture is opaque, or EXR, whose
+        colours are multiplied by it already.
+    """
+    if Path(path).suffix.lower() == ".exr":
+        return None
+    with quiet():
+        pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.ndim != 3 or pixels.shape[2] != 4:
+        return None
+    orientation = 1
+    with contextlib.suppress(OSError), Image.open(path) as picture:
+        orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    opacity = pixels[..., 3].T if orientation > 4 else pixels[..., 3]
+    if opacity.min() == (65535 if opacity.dtype == np.uint16 else 255):
+        return None
+    # Of each four, the columns of the second run backwards, columns and rows of the third, and the rows of the last;
+    # Source: EXIF 2.3, Orientation.
+    turn = (orientation - 1) % 4
+    return np.ascontiguousarray(opacity[:: -1 if turn in (2, 3) else 1, :: -1 if turn in (1, 2) else 1])
 
 
 def write_image(path: str | os.PathLike[str], pixels: np.ndarray, *, overwrite: bool = False) -> None:
@@ -72,10 +103,10 @@ def write_image(path: str | os.PathLike[str], pixels: np.ndarray, *, overwrite: 
     pixels = Frame(pixels).pixels
     check_image(path, alpha=pixels.shape[2:] == (4,), overwrite=overwrite)
     if path.suffix.lower() not in _DEEP and pixels.dtype == np.uint16:
-        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        pixels = to_bits(pixels, 8)
     temporary = beside(path)
     try:
-        temporary.write_bytes(_encode(path.suffix.lower(), pixels))
+        temporary.write_bytes(encode_image(path.suffix.lower(), pixels))
         os.replace(temporary, path)
     except (OSError, cv2.error) as error:
         raise cannot_write(path, error) from error
@@ -125,127 +156,46 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     return sorted(found, key=lambda p: [(int(s), "") if s.isdecimal() else (-1, s) for s in re.split(r"(\d+)", p.name)])
 
 
-class ImageFolderSink(Sink):
-    """A folder of numbered PNG: ``000000.png``, ``000001.png`` and so on.
-
-    It is written beside its final name, which it takes on `close`. Timestamps and sound are not kept.
+def encode_image(suffix: str, pixels: np.ndarray, *, premultiplied: bool = False) -> bytes:
+    """Encode a picture.
 
     Args:
-        path: the folder; an empty one that is there already is used.
-        overwrite: replace a folder that holds nothing but such numbered PNG. No other folder is ever replaced.
+        suffix: in small letters, of a format that holds this.
+        pixels: ``(H, W, 3)`` RGB, ``(H, W, 4)`` RGBA or ``(H, W)`` grey; uint8 or uint16.
+        premultiplied: what TIFF says of RGBA; other formats have no words for it.
+
+    Returns:
+        What belongs into the file.
 
     Raises:
-        OutputError: nothing can be written there, or it holds other files.
-        OutputExistsError: it holds numbered PNG already.
+        OSError, cv2.error: it cannot be encoded.
     """
-
-    def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        self._path = Path(path).absolute()
-        self._overwrite = overwrite
-        check_folder(self._path)
-        self._check_replaceable()
-        self._temporary = beside(self._path)
-        self._count = 0
-        self._open = True
-        try:
-            self._temporary.mkdir()
-        except OSError as error:
-            raise cannot_write(self._path, error) from error
-
-    def write(self, frame: Frame) -> None:
-        """Write one frame as a picture.
-
-        Args:
-            frame: RGB, RGBA or grey, 8 or 16 bits, all of which PNG keeps.
-
-        Raises:
-            ValueError: the sink is closed.
-            OutputError: the disk is full or fails; nothing is left behind.
-        """
-        if not self._open:
-            raise ValueError("this folder is closed, so it takes no more frames")
-        try:
-            (self._temporary / f"{self._count:06d}.png").write_bytes(_encode(".png", frame.pixels))
-        except (OSError, cv2.error) as error:
-            self.discard()
-            raise cannot_write(self._path, error) from error
-        self._count += 1
-
-    def close(self) -> None:
-        """Give the folder its name; does nothing the second time.
-
-        Raises:
-            OutputError: no frame was written, or the folder cannot be renamed; nothing is left behind.
-            OutputExistsError: a folder of that name has been filled meanwhile.
-        """
-        if not self._open:
-            return
-        try:
-            if not self._count:
-                raise OutputError(f"{self._path} was not written: there was no frame to put into it")
-            self._check_replaceable()
-            if self._path.exists():
-                old = beside(self._path)
-                self._path.rename(old)
-                try:
-                    self._temporary.rename(self._path)
-                except OSError:
-                    old.rename(self._path)
-                    raise
-                shutil.rmtree(old)
-            else:
-                self._temporary.rename(self._path)
-        except OutputError:
-            self.discard()
-            raise
-        except OSError as error:
-            self.discard()
-            raise cannot_write(self._path, error) from error
-        self._open = False
-
-    def discard(self) -> None:
-        """Remove what was written so far; does nothing after `close`."""
-        if self._open:
-            self._open = False
-            shutil.rmtree(self._temporary, ignore_errors=True)
-
-    def _check_replaceable(self) -> None:
-        if not self._path.exists():
-            return
-        if not self._path.is_dir():
-            raise OutputError(f"{self._path} is a file, but a folder of PNG would be written; choose another name")
-        names = os.listdir(self._path)
-        stranger = next((name for name in names if not _NUMBERED.fullmatch(name)), None)
-        if stranger is not None:
-            raise OutputError(f"{self._path} holds other files, such as {stranger}; choose a new or an empty folder")
-        if names and not self._overwrite:
-            raise OutputExistsError(f"{self._path} is there already; choose another name, or allow --overwrite")
-
-
-def _encode(suffix: str, pixels: np.ndarray) -> bytes:
     if pixels.ndim == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
     whole, data = cv2.imencode(suffix, pixels, _WRITTEN[suffix])
     if not whole:
         raise OSError(f"OpenCV cannot encode {suffix}")
+    if suffix in (".tif", ".tiff") and pixels.shape[2:] == (4,):
+        return _with_extra_samples(data.tobytes(), 1 if premultiplied else 2)
     return data.tobytes()
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the C libraries behind OpenCV from writing to stderr past Python; what is wrong is told by an exception."""
-    try:
-        stderr = os.dup(2)
-    except OSError:  # closed, as in a service
-        yield
-        return
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
+def _with_extra_samples(tiff: bytes, kind: int) -> bytes:
+    """Tell readers of a TIFF what its fourth channel is, which OpenCV does not.
+
+    Source: TIFF 6.0, ExtraSamples: 1 is alpha that the colours are multiplied by, 2 alpha of straight colours.
+    """
+    order = "<" if tiff[:2] == b"II" else ">"
+    (start,) = struct.unpack_from(f"{order}I", tiff, 4)
+    (count,) = struct.unpack_from(f"{order}H", tiff, start)
+    entries = [tiff[start + 2 + 12 * index :][:12] for index in range(count)]
+    # Tag, type (a short), how many, the value, two bytes to spare.
+    entries.append(struct.pack(f"{order}HHIHH", 338, 3, 1, kind, 0))
+    entries.sort(key=lambda entry: struct.unpack_from(f"{order}H", entry))
+    # A longer directory has no room where it was.
+    padded = tiff + b"\0" * (len(tiff) % 2)
+    directory = struct.pack(f"{order}H", count + 1) + b"".join(entries) + struct.pack(f"{order}I", 0)
+    return padded[:4] + struct.pack(f"{order}I", len(padded)) + padded[8:] + directory
 
 
 def _why_no_picture(path: Path) -> str:

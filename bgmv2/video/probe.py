@@ -1,10 +1,15 @@
-"""What is this file? Opens anything FFmpeg can read, and says in one line why it cannot."""
+"""What is this file or address? Opens anything FFmpeg can read, and says in one line why it cannot."""
 
 from __future__ import annotations
 
 import os
+import re
+import stat
+import sys
+import time
+from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import av
 import av.error
@@ -21,6 +26,31 @@ _PICTURE_BRANDS = (b"heic", b"heix", b"mif1", b"avif")
 # FFmpeg reads plain text and terminal art as moving pictures; nobody means that.
 _TEXT_FORMATS = ("tty", "bin", "xbin", "adf", "idf", "vobsub")
 
+STDIN = "-"
+# 16K at 16:9 is just below. A file of some bytes can claim more, and memory would be gone before it is found out.
+MAX_PIXELS = 2**27
+_LIMITS = {"max_pixels": str(MAX_PIXELS)}
+# Seconds without a sign of life after which a server counts as dead.
+TIMEOUT = 10.0
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+
+
+def is_address(source: str | os.PathLike[str]) -> bool:
+    """Tell an address, such as ``https://host/clip.mp4`` or ``rtsp://camera/1``, from a path."""
+    return _ADDRESS.match(os.fspath(source)) is not None
+
+
+def shown(source: str | os.PathLike[str]) -> str:
+    """Return a path, an address or ``-`` as it may be shown to people: without the password."""
+    if os.fspath(source) == STDIN:
+        return "the clip on standard input"
+    return re.sub(r"(?<=://)[^/@]*@", "", os.fspath(source)) if is_address(source) else os.fspath(source)
+
+
+def is_file(source: str | os.PathLike[str]) -> bool:
+    """Tell a file, which can be read twice, from standard input, an address, a named pipe or a device."""
+    return not is_address(source) and os.path.isfile(source)
+
 
 def check_readable(path: Path, *, wanted: str = "file") -> None:
     """Check that a path leads to a file with something in it.
@@ -36,6 +66,8 @@ def check_readable(path: Path, *, wanted: str = "file") -> None:
         raise VideoError(f"there is no {wanted} {path}; check the name and the folder")
     if path.is_dir():
         raise VideoError(f"{path} is a folder, but a {wanted} is needed; give the file itself")
+    if not stat.S_ISREG(path.stat().st_mode):
+        return  # what is read of a pipe now would be missing later
     try:
         with path.open("rb") as file:
             empty = not file.read(1)
@@ -45,24 +77,68 @@ def check_readable(path: Path, *, wanted: str = "file") -> None:
         raise VideoError(f"{path} is empty (0 bytes); copy or export it again")
 
 
-def open_input(path: Path) -> InputContainer:
-    """Open a file with FFmpeg.
+def open_input(
+    source: str | os.PathLike[str], *, raw: str | None = None, rate: Fraction | None = None
+) -> InputContainer:
+    """Open a clip with FFmpeg.
 
     Args:
-        path: a file of any kind.
+        source: a file of any kind, an address, or ``-`` for standard input.
+        raw: pixel format and size of raw frames, ``rgb24:1280x720``; only for standard input.
+        rate: frames per second of raw frames.
 
     Returns:
         The open container.
 
     Raises:
-        VideoError: it is missing, empty, a folder, damaged or of no known format.
+        VideoError: it is missing, empty, a folder, damaged, of no known format or size, or no server answers.
     """
+    if os.fspath(source) == STDIN:
+        container = _open_stdin(raw, rate)
+    elif is_address(source):
+        container = _open_address(os.fspath(source))
+    else:
+        container = _open_file(Path(source))
+    if container.format.name in _TEXT_FORMATS:
+        container.close()
+        raise VideoError(f"{shown(source)} is a text, not a video; give the clip itself")
+    try:
+        for film in container.streams.video:
+            if film.codec_context is not None:
+                check_size(source, film.codec_context.width, film.codec_context.height)
+                film.codec_context.options = _LIMITS
+    except VideoError:
+        container.close()
+        raise
+    return container
+
+
+def check_size(source: str | os.PathLike[str], width: int, height: int) -> None:
+    """Refuse, before memory is taken, pictures that no computer could matte.
+
+    Args:
+        source: where they come from, for the message.
+        width: in pixels.
+        height: in pixels.
+
+    Raises:
+        VideoError: they are too large.
+    """
+    if width * height > MAX_PIXELS:
+        raise VideoError(f"{shown(source)} claims {width}x{height} pixels: it is damaged, or too large for bgmv2")
+
+
+def _open(file: str | BinaryIO, *, options: dict[str, str] | None = None, **arguments: Any) -> InputContainer:
+    return av.open(file, metadata_errors="replace", options={**_LIMITS, **(options or {})}, **arguments)
+
+
+def _open_file(path: Path) -> InputContainer:
     check_readable(path)
     try:
         # Without the protocol, FFmpeg would take a colon in the name for one.
-        container = av.open(f"file:{path}", metadata_errors="replace")
+        return _open(f"file:{path}")
     except (av.error.FFmpegError, OSError) as error:
-        if _magic(path)[4:8] in (b"ftyp", b"moov", b"mdat"):
+        if is_file(path) and _magic(path)[4:8] in (b"ftyp", b"moov", b"mdat"):
             raise VideoError(
                 f"{path} was cut short: the index of its frames is missing; copy or export it again, "
                 f"or let the camera that recorded it repair it"
@@ -70,10 +146,46 @@ def open_input(path: Path) -> InputContainer:
         raise VideoError(
             f"{path} cannot be read: it is damaged or no video; copy or export it again as H.264 in .mp4"
         ) from error
-    if container.format.name in _TEXT_FORMATS:
-        container.close()
-        raise VideoError(f"{path} is a text, not a video; give the clip itself")
-    return container
+
+
+def _open_address(address: str) -> InputContainer:
+    protocol = address.partition(":")[0].lower()
+    # Over UDP, which is FFmpeg's first choice, cameras lose packets and with them half of their pictures.
+    options = {"rtsp_transport": "tcp"} if protocol in ("rtsp", "rtsps") else {}
+    begun = time.monotonic()
+    try:
+        return _open(address, options=options, timeout=TIMEOUT)
+    except av.error.ProtocolNotFoundError as error:
+        raise VideoError(f"{shown(address)} cannot be read: FFmpeg does not know {protocol}://") from error
+    except (av.error.FFmpegError, OSError) as error:
+        # RTSP, once interrupted, calls it something else.
+        if isinstance(error, av.error.ExitError) or time.monotonic() - begun >= TIMEOUT:
+            raise VideoError(f"{shown(address)} did not answer within {TIMEOUT:g} s; check the address") from error
+        reason = (error.strerror or "it is no video").lower()
+        raise VideoError(f"{shown(address)} cannot be read: {reason}; check the address and the server") from error
+
+
+def _open_stdin(raw: str | None, rate: Fraction | None) -> InputContainer:
+    if sys.stdin is None or sys.stdin.buffer.isatty():
+        raise VideoError("- reads the clip from standard input, but nothing is piped in there: COMMAND | bgmv2 ... -")
+    options, container_format = {}, None
+    if raw is not None:
+        pixel_format, size = raw.split(":")
+        width, height = size.split("x")
+        check_size(STDIN, int(width), int(height))
+        options = {"pixel_format": pixel_format, "video_size": size, "framerate": str(rate)}
+        container_format = "rawvideo"
+        try:
+            av.VideoFormat(pixel_format)
+        except ValueError as error:
+            raise VideoError(f"FFmpeg knows no pixel format {pixel_format}; common ones are rgb24 and rgba") from error
+    try:
+        return _open(sys.stdin.buffer, format=container_format, options=options)
+    except (av.error.FFmpegError, OSError) as error:
+        advice = (
+            "an .mp4 must have its index in front (-movflags frag_keyframe or +faststart), .mkv and .ts need nothing"
+        )
+        raise VideoError(f"what comes in on standard input is damaged or no video; {advice}") from error
 
 
 def film_of(container: InputContainer) -> VideoStream | None:
@@ -122,12 +234,15 @@ def is_cut_short(path: Path) -> bool:
         path: a file of any kind.
 
     Returns:
-        True if it is an mp4, mov or Matroska file whose frames run past its end; False if not, or if it promises none.
+        True if it is an mp4, mov, Matroska or AVI file that runs past its end; False if not, or if it promises none.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        if file.read(4) == b"\x1aE\xdf\xa3":
+        magic = file.read(4)
+        if magic == b"\x1aE\xdf\xa3":
             return _matroska_end(file) > size
+        if magic == b"RIFF":
+            return _riff_end(file, size) > size
         return _frames_end(file, size) > size
 
 
@@ -151,6 +266,19 @@ def _frames_end(file: BinaryIO, size: int) -> int:
         position += length
         if header[4:8] == b"mdat":
             end = position
+    return end
+
+
+def _riff_end(file: BinaryIO, size: int) -> int:
+    """Return where the last chunk of an AVI ends, of which large ones have several; some leave out its padding."""
+    end = 0
+    while end + 8 <= size:
+        file.seek(end)
+        header = file.read(8)
+        if header[:4] != b"RIFF":
+            break
+        length = int.from_bytes(header[4:], "little")
+        end += 8 + length - length % 2
     return end
 
 

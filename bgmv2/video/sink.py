@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bgmv2.errors import OutputError, OutputExistsError
 from bgmv2.types import Frame
 
@@ -58,7 +60,7 @@ def beside(path: Path) -> Path:
     return path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
 
 
-def cannot_write(path: Path, error: Exception) -> OutputError:
+def cannot_write(path: Path | str, error: Exception) -> OutputError:
     """Tell a person that writing failed.
 
     Args:
@@ -72,6 +74,22 @@ def cannot_write(path: Path, error: Exception) -> OutputError:
     full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     advice = "make room or choose another place" if full else "choose another place or another format"
     return OutputError(f"{path} cannot be written: {reason}; {advice}")
+
+
+def premultiplied(pixels: np.ndarray) -> np.ndarray:
+    """Multiply straight colours by their alpha, on the code values, as editors do it.
+
+    Args:
+        pixels: ``(H, W, 4)`` straight RGBA; uint8 or uint16.
+
+    Returns:
+        Of the same shape and type, each value to the nearest.
+    """
+    top = int(np.iinfo(pixels.dtype).max)
+    result = pixels.copy()
+    product = pixels[..., :3].astype(np.uint32) * pixels[..., 3:]
+    result[..., :3] = (product + top // 2) // top
+    return result
 
 
 class Sink(ABC):

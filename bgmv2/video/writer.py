@@ -1,96 +1,56 @@
-"""Write a clip: H.264, or with transparency ProRes 4444 or VP9, with the sound of the source."""
+"""Write a clip: any codec of `formats.CODECS`, with everything of the source that its container can hold."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import av.error
+import numpy as np
 from av.container import OutputContainer
 from av.packet import Packet
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from bgmv2.config import EncodeConfig
-from bgmv2.errors import OutputError
+from bgmv2.errors import Bgmv2Warning, OutputError
 from bgmv2.types import Frame, VideoInfo
-from bgmv2.video.audio import SoundCopy
-from bgmv2.video.color import ToYUV, known_matrix
-from bgmv2.video.sink import Sink, beside, cannot_write, check_file
+from bgmv2.video.carry import Carrier, Origin
+from bgmv2.video.color import RGB_MATRIX, ToCodedRGB, ToYUV, is_rgb, known_matrix
+from bgmv2.video.formats import Choice, choose
+from bgmv2.video.matroska import reserve_aspect, write_aspect
+from bgmv2.video.sink import Sink, beside, cannot_write, check_file, premultiplied
 
-
-@dataclass(frozen=True)
-class _Encoder:
-    name: str
-    pixel_format: str
-    options: dict[str, str]
-
-
-def _h264(info: VideoInfo, encode: EncodeConfig) -> _Encoder:
-    # 4:2:0 halves the picture and cannot hold an odd size. Colour at full size can, at the price that few but VLC, mpv
-    # and editors play it; a clip that silently lost a column would no longer fit its source.
-    odd = info.width % 2 or info.height % 2
-    options = {"crf": str(encode.crf), "preset": encode.preset}
-    return _Encoder("libx264", "yuv444p" if odd else "yuv420p", options)
-
-
-def _vp9(pixel_format: str, encode: EncodeConfig) -> _Encoder:
-    options = {
-        # VP9 counts quality to 63 where H.264 counts to 51.
-        "crf": str(round(encode.crf * 63 / 51)),
-        "deadline": "good",
-        "cpu-used": "4",
-        "row-mt": "1",
-    }
-    if pixel_format == "yuva420p":
-        # Alternate reference frames are never shown, and the alpha layer cannot follow them.
-        options["auto-alt-ref"] = "0"
-    return _Encoder("libvpx-vp9", pixel_format, options)
-
-
-def _prores(info: VideoInfo, encode: EncodeConfig) -> _Encoder:
-    return _Encoder("prores_ks", "yuva444p10le", {"profile": "4"})
-
-
-_OPAQUE: dict[str, Callable[[VideoInfo, EncodeConfig], _Encoder]] = {
-    ".mp4": _h264,
-    ".mov": _h264,
-    ".mkv": _h264,
-    ".webm": lambda info, encode: _vp9("yuv420p", encode),
-}
-_TRANSPARENT: dict[str, Callable[[VideoInfo, EncodeConfig], _Encoder]] = {
-    ".mov": _prores,
-    ".webm": lambda info, encode: _vp9("yuva420p", encode),
-}
-SUFFIXES = tuple(_OPAQUE)
+# SVT-AV1 tells its settings on stderr, and its errors, which FFmpeg tells us.
+os.environ.setdefault("SVT_LOG", "0")
 
 
 class VideoWriter(Sink):
     """A clip written beside its final name, which it takes on `close`.
 
     Timestamps are kept: variable frame rate, a start other than zero, and the distance to the sound survive. mp4 and
-    mov hold them exactly. mkv and webm count in milliseconds and know no time before zero: sound that begins there, as
-    AAC does, moves the whole clip by those few milliseconds.
+    mov hold them exactly, mkv and webm in milliseconds. Only if the clip's beginning was not asked for, the first frame
+    is moved to zero, and everything with it.
 
-    The picture is stored in limited range with the matrix, primaries and transfer of `info.color`, and tagged so.
+    Colours are stored with the matrix, primaries, transfer and range of `info.color`, and tagged so; ProRes is always
+    limited range, QuickTime Animation and FFV1 are RGB. The shape of pixels is tagged.
 
     Args:
-        path: final name; .mp4, .mov and .mkv hold H.264 (an odd size as 4:4:4), .webm VP9; with alpha, .mov holds
-            ProRes 4444 and .webm VP9.
-        info: size, rate, time base and colours of the frames to come.
+        path: final name; its suffix is a row of `formats.CONTAINERS`.
+        info: size, rate, time base, colours and bits of the frames to come.
         alpha: the frames are RGBA; otherwise RGB or grey.
-        encode: quality, speed, and whether an existing file is replaced.
-        audio_from: a clip whose sound is copied; None for a silent result.
+        encode: codec, quality, speed, and whether an existing file is replaced.
+        origin: the clip whose sound, subtitles, chapters and metadata are copied; None for a bare result.
 
     Raises:
         OutputError: the suffix cannot hold this, or nothing can be written there.
         OutputExistsError: the file is there already.
-        VideoError: `audio_from` cannot be read.
+        VideoError: the clip of `origin` cannot be read.
     """
 
     def __init__(
@@ -100,25 +60,37 @@ class VideoWriter(Sink):
         *,
         alpha: bool = False,
         encode: EncodeConfig | None = None,
-        audio_from: str | os.PathLike[str] | None = None,
+        origin: Origin | None = None,
     ) -> None:
         self.info = info
         self._path = Path(path)
         self._alpha = alpha
         self._encode = encode or EncodeConfig()
-        encoder = _choose(self._path, info, alpha=alpha, encode=self._encode)
+        choice = choose(self._path, info, alpha=alpha, encode=self._encode)
         check_file(self._path, overwrite=self._encode.overwrite)
+        if choice.bits < info.bits:
+            warnings.warn(
+                f"{self._path.name} keeps {choice.bits} of the clip's {info.bits} bits: {choice.codec.title} holds no "
+                f"more in {self._path.suffix}; .mkv with FFV1 and numbered pictures do",
+                Bgmv2Warning,
+                stacklevel=2,
+            )
         self._temporary = beside(self._path)
+        self._zero = 0
+        self._count = 0
         self._last: int | None = None
         self._open = True
         self._container: OutputContainer | None = None
-        self._sound: SoundCopy | None = None
+        self._carrier: Carrier | None = None
         with self._reporting():
             options = _container_options(self._path.suffix.lower(), info.time_base)
             self._container = container = av.open(f"file:{self._temporary}", "w", container_options=options)
-            self._stream = self._add_stream(container, encoder)
-            if audio_from is not None:
-                self._sound = SoundCopy(Path(audio_from), container, name=self._path)
+            self._stream = self._add_stream(container, choice)
+            if origin is not None:
+                self._carrier = Carrier(origin, container, self._stream, info=info, name=self._path)
+            self._is_patched = info.aspect != 1 and container.format.name in ("matroska", "webm")
+            if self._is_patched:
+                reserve_aspect(container, self._stream)
             container.start_encoding()
 
     def write(self, frame: Frame) -> None:
@@ -140,14 +112,16 @@ class VideoWriter(Sink):
         pts = round(frame.pts * frame.time_base / self.info.time_base)
         if self._last is not None and pts <= self._last:
             raise ValueError(f"frames come in order of presentation, got {pts = } after {self._last}")
-        self._last = pts
-        picture = self._to_yuv(pixels)
-        picture.pts, picture.time_base = pts, self.info.time_base
-        if hasattr(picture, "color_primaries"):
-            # ProRes asks each frame, not its encoder; PyAV before 17 has no words for it.
-            picture.color_primaries, picture.color_trc = self.info.color.primaries, self.info.color.transfer
         with self._reporting():
-            self._mux(self._stream.encode(picture))
+            if self._last is None:
+                self._zero = 0 if self.info.start is None else pts
+                if self._carrier is not None:
+                    self._carrier.begin(self._zero * self.info.time_base)
+            self._last = pts
+            self._count += 1
+            if self._alpha and self._encode.alpha_mode == "premultiplied":
+                pixels = premultiplied(pixels)
+            self._mux(self._stream.encode(self._coded(pixels, pts - self._zero)))
 
     def close(self) -> None:
         """Finish the clip and give it its name; does nothing the second time.
@@ -162,12 +136,18 @@ class VideoWriter(Sink):
             self.discard()
             raise OutputError(f"{self._path} was not written: there was no frame to put into it")
         with self._reporting():
-            self._mux(self._stream.encode(None))
-            if self._sound is not None:
-                self._sound.copy()
-                self._sound.close()
+            packets = self._stream.encode(None)
+            if self._count <= 2:
+                # x265 tells decoding times from the third frame on, and garbage if there is none.
+                for packet in packets:
+                    packet.dts = packet.pts
+            self._mux(packets)
+            if self._carrier is not None:
+                self._carrier.finish((self._last - self._zero) * self.info.time_base + 1 / self.info.rate)
             assert self._container is not None
             self._container.close()
+            if self._is_patched:
+                write_aspect(self._temporary, self.info.width, self.info.height, self.info.aspect)
             check_file(self._path, overwrite=self._encode.overwrite)
             os.replace(self._temporary, self._path)
         self._open = False
@@ -177,8 +157,8 @@ class VideoWriter(Sink):
         if not self._open:
             return
         self._open = False
-        if self._sound is not None:
-            self._sound.close()
+        if self._carrier is not None:
+            self._carrier.close()
         # Gone before it is closed, FFmpeg does not spend minutes on moving its index to the front.
         with contextlib.suppress(OSError):
             self._temporary.unlink(missing_ok=True)
@@ -187,35 +167,51 @@ class VideoWriter(Sink):
                 self._container.close()
         self._temporary.unlink(missing_ok=True)
 
-    def _add_stream(self, container: OutputContainer, encoder: _Encoder) -> VideoStream:
-        stream = container.add_stream(encoder.name, rate=self.info.rate, options=encoder.options)
+    def _add_stream(self, container: OutputContainer, choice: Choice) -> VideoStream:
+        stream = container.add_stream(choice.encoder, rate=self.info.rate, options=choice.options)
         assert isinstance(stream, VideoStream)
         color, context = self.info.color, stream.codec_context
-        matrix = known_matrix(color.matrix, self.info.height)
-        self._to_yuv = ToYUV(matrix=matrix, pixel_format=encoder.pixel_format)
+        self._to_coded: ToYUV | ToCodedRGB
+        if is_rgb(choice.pixel_format):
+            matrix, full_range = RGB_MATRIX, True
+            self._to_coded = ToCodedRGB(pixel_format=choice.pixel_format)
+        else:
+            matrix = known_matrix(color.matrix, self.info.height)
+            full_range = color.full_range and choice.codec.full_range
+            self._to_coded = ToYUV(matrix=matrix, full_range=full_range, pixel_format=choice.pixel_format)
         context.width, context.height = self.info.width, self.info.height
-        context.pix_fmt = encoder.pixel_format
+        context.pix_fmt = choice.pixel_format
         context.time_base = self.info.time_base
         context.bit_rate = 0
         context.thread_type, context.thread_count = "AUTO", 0
-        context.colorspace, context.color_range = matrix, ColorRange.MPEG
+        context.sample_aspect_ratio = self.info.aspect
+        context.colorspace, context.color_range = matrix, ColorRange.JPEG if full_range else ColorRange.MPEG
         context.color_primaries, context.color_trc = color.primaries, color.transfer
+        if choice.codec.tag is not None and container.format.name in ("mp4", "mov"):
+            context.codec_tag = choice.codec.tag
         try:
             context.open()
         except av.error.FFmpegError as error:
-            given = ", ".join(f"{name} {value}" for name, value in encoder.options.items())
+            given = " and ".join(f"{name} {value}" for name, value in choice.options.items())
             raise OutputError(
-                f"{self._path} cannot be written: {encoder.name} refuses {self.info.width}x{self.info.height} "
-                f"with {given}; check these"
+                f"{self._path} cannot be written: {choice.encoder} refuses {self.info.width}x{self.info.height} "
+                f"with {given}; check these, or choose another --codec"
             ) from error
         return stream
+
+    def _coded(self, pixels: np.ndarray, pts: int) -> av.VideoFrame:
+        picture = self._to_coded(pixels)
+        picture.pts, picture.time_base = pts, self.info.time_base
+        # ProRes asks each frame, not its encoder.
+        picture.color_primaries, picture.color_trc = self.info.color.primaries, self.info.color.transfer
+        return picture
 
     def _mux(self, packets: list[Packet]) -> None:
         assert self._container is not None
         for packet in packets:
-            if self._sound is not None and packet.dts is not None:
+            if self._carrier is not None and packet.dts is not None:
                 # Sound goes just ahead of the picture, so that neither piles up in memory.
-                self._sound.copy(until=Fraction(packet.dts) * packet.time_base)
+                self._carrier.copy(until=Fraction(packet.dts) * packet.time_base)
             self._container.mux(packet)
 
     @contextlib.contextmanager
@@ -232,21 +228,11 @@ class VideoWriter(Sink):
 
 def _container_options(suffix: str, time_base: Fraction) -> dict[str, str]:
     if suffix not in (".mp4", ".mov"):
-        return {}
+        # FFmpeg would move the whole clip so that sound which begins before zero, as AAC does, begins there; blocks of
+        # Matroska can hold such times.
+        return {"avoid_negative_ts": "disabled"}
     # A start other than zero is stored in this unit, milliseconds unless told otherwise.
     unit = time_base.denominator
     while unit < 48000:
         unit *= 2
     return {"movflags": "+faststart", "movie_timescale": str(unit)}
-
-
-def _choose(path: Path, info: VideoInfo, *, alpha: bool, encode: EncodeConfig) -> _Encoder:
-    suffix = path.suffix.lower()
-    if suffix not in _OPAQUE:
-        raise OutputError(f"{path} has no suffix of a video; use one of {', '.join(_OPAQUE)}")
-    if alpha and suffix not in _TRANSPARENT:
-        raise OutputError(
-            f"{suffix} holds no transparency; use .mov (ProRes 4444), .webm (VP9), "
-            f"or a name without suffix (PNG folder)"
-        )
-    return (_TRANSPARENT if alpha else _OPAQUE)[suffix](info, encode)

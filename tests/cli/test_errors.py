@@ -51,7 +51,7 @@ def sound_only(path):
 # What is given as the clip, how it is made, and what is said of it.
 CLIPS = {
     "missing": (lambda scene: scene.folder / "nothing.mp4", "there is no clip"),
-    "folder": (lambda scene: scene.out, "is a folder, but a clip is needed"),
+    "folder": (lambda scene: scene.out, "there is no picture in"),
     "empty": (lambda scene: cut(scene.clip, 0), "is empty (0 bytes)"),
     "truncated": (lambda scene: cut(scene.clip, 0.5), "was cut short: the index of its frames is missing"),
     "sound": (lambda scene: sound_only(scene.folder / "song.m4a"), "holds no moving picture"),
@@ -141,8 +141,8 @@ def test_bad_backdrops(fails, scene, backdrop, said):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["-o", "com.avi"], "unknown suffix; use .mp4, .mov, .mkv, .webm, or a name without suffix"),
-        (["--pha", "pha.png"], "unknown suffix"),
+        (["-o", "com.avi"], "unknown suffix; use .mp4, .mov, .mkv, .webm, a pattern such as out.######.exr"),
+        (["--pha", "pha.png"], "names one picture, but a clip has many; number them: pha.######.png"),
         (["--rgba", "cut.mp4"], ".mp4 holds no transparency; use .mov"),
         (["-o", "nowhere/com.mp4"], "there is no folder"),
         (["-o", "file/com.mp4"], "is a file, so com.mp4 cannot be written into it"),
@@ -213,7 +213,7 @@ def test_earlier_results_go_only_with_leave(convert, scene):
 
 def test_sound_that_a_result_cannot_hold_is_warned_of(convert, scene):
     warning = convert("-o", scene.out / "com.webm").warning
-    assert "goes without the sound of clip.mp4: .webm cannot hold AAC" in warning
+    assert "goes without the sound (AAC) of clip.mp4: .webm cannot hold that" in warning
     assert (scene.out / "com.webm").exists()
 
 

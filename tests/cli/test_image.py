@@ -40,7 +40,7 @@ def test_one_picture_with_every_result(installed, scene, photos, weights):
     before = scene.snapshot()
     answer = installed(
         *("image", photos / "1.png", "--plate", scene.plate, "--weights", weights, "--device", "cpu"),
-        *("--align", "off", "--backdrop", "#0000ff", *flags),
+        *("--align", "off", "--despill", "0", "--backdrop", "#0000ff", *flags),
     )
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.splitlines() == ["mobilenetv2 on cpu in float32", *map(str, out.values())]

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bgmv2.cli import VERBS, main
-from bgmv2.cli.options import ENCODE, ROLES, RUN
-from bgmv2.config import EncodeConfig, RunConfig
+from bgmv2.cli.options import COMPOSITE, ENCODE, READ, ROLES, RUN
+from bgmv2.config import CompositeConfig, EncodeConfig, ReadConfig, RunConfig
 from bgmv2.video import read_image, write_image
 
 NO_CUDA = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
@@ -119,6 +119,57 @@ def test_the_coarse_network_sees_the_picture_at_the_scale_that_was_asked_for(con
     assert np.abs(half - tenth).mean() > 1
 
 
+def test_compositions_are_chosen(convert, bgmv2, scene, weights):
+    """Each flag reaches what it names; how well it is done is tested elsewhere."""
+    write_image(scene.folder / "white.png", np.full((64, 96), 255, np.uint8))
+    write_image(scene.folder / "black.png", np.zeros((64, 96), np.uint8))
+    write_image(scene.folder / "tall.png", np.full((300, 30, 3), 255, np.uint8))
+    assert convert("--pha", scene.out / "none", "--garbage", scene.folder / "white.png").code == 0
+    assert (grey(scene.out / "none") == 0).all()
+    nobody = ("--garbage", scene.folder / "white.png", "--backdrop", scene.folder / "tall.png", "--frames", "1")
+    seen = {}
+    for name, words in {
+        "fill": (),
+        "fit": ("--backdrop-fit", "fit"),
+        "stretch": ("--backdrop-fit", "stretch"),
+        "shadow": ("--keep-shadow", "1"),
+        "late": ("--backdrop", scene.clip, "--backdrop-offset", "0.2", "--backdrop-end", "hold"),
+        "early": ("--backdrop", scene.clip, "--backdrop-offset", "-0.2"),
+    }.items():
+        assert convert("-o", scene.out / name, *nobody, *words).code == 0
+        seen[name] = read_image(scene.out / name / "000000.png")
+    assert (seen["fill"] == 255).all() and (seen["stretch"] == 255).all()
+    assert (seen["fit"][:, 48] == 255).all() and (seen["fit"][:, :40] == 0).all()
+    assert (seen["shadow"] <= seen["fill"]).all()
+    assert np.abs(seen["late"].astype(int) - seen["early"]).mean() > 1
+    for name, words in {"video": (), "linear": ("--blend", "linear"), "spilt": ("--despill", "0")}.items():
+        assert convert("-o", scene.out / name, "--frames", "1", *words).code == 0
+        seen[name] = read_image(scene.out / name / "000000.png")
+    assert (seen["video"] != seen["linear"]).any() and (seen["video"] != seen["spilt"]).any()
+    photo = ("image", scene.plate, "--plate", scene.plate, "--weights", weights, "--device", "cpu")
+    holdout = ("--holdout", scene.folder / "white.png", "--garbage", scene.folder / "black.png")
+    assert bgmv2(*photo, "-o", scene.out / "all.png", *holdout, "--backdrop", "blur:9").code == 0
+    assert (read_image(scene.out / "all.png") == read_image(scene.plate)).all()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--backdrop", "blur:wide"), "is no blur; write blur, blur:20"),
+        (("--garbage", "nothing.png"), "there is no file nothing.png"),
+        (("--holdout", "clip.mp4"), "is another shape"),
+        (("--backdrop", "clip.mp4", "--backdrop-offset", "90"), "ends before the start that was asked for, 90 s"),
+    ],
+)
+def test_compositions_that_cannot_be_are_refused_before_work(convert, scene, make_clip, monkeypatch, words, said):
+    monkeypatch.chdir(scene.folder)
+    make_clip("wide.mkv", count=2, size=(96, 32))
+    words = ["wide.mkv" if word == "clip.mp4" and "--holdout" in words else word for word in words]
+    before = scene.snapshot()
+    assert said in convert("-o", scene.out / "com.mp4", *words).error
+    assert scene.snapshot() == before
+
+
 def test_quality_is_chosen(convert, scene):
     sizes = {}
     for crf in (1, 40):
@@ -144,6 +195,13 @@ def test_quality_is_chosen(convert, scene):
         ("--align", "last", "--align: invalid choice: 'last'"),
         ("--precision", "int8", "--precision: invalid choice: 'int8'"),
         ("--preset", "brisk", "--preset: invalid choice: 'brisk'"),
+        ("--backdrop-fit", "crop", "--backdrop-fit: invalid choice: 'crop'"),
+        ("--backdrop-end", "stop", "--backdrop-end: invalid choice: 'stop'"),
+        ("--backdrop-offset", "nan", "a number of seconds, got nan"),
+        ("--backdrop-offset", "soon", "--backdrop-offset: invalid float value: 'soon'"),
+        ("--blend", "gamma", "--blend: invalid choice: 'gamma'"),
+        ("--keep-shadow", "1.1", "keep shadow lies in 0..1, got 1.1"),
+        ("--despill", "-1", "despill lies in 0..1, got -1"),
         ("--quality", "3", "unrecognized arguments: --quality=3"),
     ],
 )
@@ -173,16 +231,20 @@ def test_help_tells_plate_and_backdrop_apart_and_names_every_choice(bgmv2):
     for verb in ("convert", "image"):
         text = " ".join(bgmv2(verb, "--help").out.split())
         assert "filmed without the subject (NOT what goes behind the subject afterwards; that is --backdrop)" in text
-        for flag in (*ROLES, *RUN, *(ENCODE if verb == "convert" else ()), "overwrite", "debug", "plate", "backdrop"):
-            assert f"--{flag}" in text
+        of_clips = (*ENCODE, *READ, "backdrop_end") if verb == "convert" else ()
+        of_both = {*ROLES, *RUN, *COMPOSITE} - {"backdrop_end"}
+        for flag in (*of_both, *of_clips, "overwrite", "debug", "plate", "backdrop"):
+            assert f"--{flag.replace('_', '-')} " in text
     assert "convert" in bgmv2("--help").out
     assert re.fullmatch(r"bgmv2 \d+\.\d+\.\d+\n", bgmv2("--version").out)
 
 
 def test_every_choice_of_the_configurations_has_a_flag_with_its_default():
     assert set(RUN) == {field.name for field in fields(RunConfig)}
+    assert set(READ) == {field.name for field in fields(ReadConfig)}
+    assert set(COMPOSITE) == {field.name for field in fields(CompositeConfig)}
     assert {*ENCODE, "overwrite"} == {field.name for field in fields(EncodeConfig)}
-    assert len(VERBS) == 3
+    assert len(VERBS) == 4
 
 
 def damaged(path, how):

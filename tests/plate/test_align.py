@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from bgmv2.plate.align import Aligner, Alignment, AlignReport, place_plate, warp_plate
+from bgmv2.plate.align import Aligner, Alignment, AlignReport, place_plate, place_plate_and_cover, warp_plate
 from bgmv2.types import Plate
 
 
@@ -206,6 +206,9 @@ def test_placing_moves_and_lights_the_plate(studio):
     torch.testing.assert_close(placed[..., 5:], expected.clamp(0, 1), atol=2e-4, rtol=0)
     still = Alignment(np.eye(3), np.ones(3), np.zeros(3), "fixed")
     assert torch.equal(place_plate(bgr, still), bgr)
+    again, covered = place_plate_and_cover(bgr, Alignment(studio.camera(shift=(5, 0)), gain, bias, "found"))
+    assert torch.equal(again, placed)
+    assert (covered[..., 5:] == 1).all() and (covered[..., :4] == 0).all()
 
 
 def test_warping_refuses_shapes_that_do_not_belong_together():

@@ -86,5 +86,5 @@ def test_nothing_is_seen_in_two_items_if_there_is_enough(make):
 def test_people_with_hair_are_told_by_their_soft_edges(make):
     smooth, hairy = torch.full((2, 4, 100, 60), 255, dtype=torch.uint8)
     hairy[3, :30] = 128
-    chosen = make.hairiest(Material([smooth] * 6 + [hairy] + [smooth] * 6, [], []))
+    chosen = make.hairiest(Material([smooth] * 4 + [hairy] + [smooth] * 4, [], []))
     assert len(chosen.people) == 1 and chosen.people[0] is hairy

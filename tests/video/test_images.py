@@ -4,11 +4,11 @@ import struct
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from bgmv2.errors import OutputError, OutputExistsError, VideoError
-from bgmv2.types import Frame
 from bgmv2.video import list_images, read_image, write_image
-from bgmv2.video.images import ImageFolderSink
+from bgmv2.video.images import read_opacity
 
 
 def error_of(path):
@@ -19,6 +19,11 @@ def error_of(path):
 
 
 def stored(path):
+    if path.suffix.lower().startswith(".tif"):
+        with Image.open(path) as image:
+            if image.mode == "RGBA" and image.tag_v2[258] == (8, 8, 8, 8):
+                # OpenCV multiplies colours by an alpha of 8 bits that says it is straight.
+                return np.array(image)
     pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if pixels.ndim == 2:
         return pixels
@@ -140,81 +145,27 @@ def test_pictures_are_listed_as_people_count(tmp_path):
         list_images(tmp_path / "nowhere")
 
 
-def fill(path, frames, **options):
-    with ImageFolderSink(path, **options) as sink:
-        for pixels in frames:
-            sink.write(Frame(pixels))
-
-
-@pytest.mark.parametrize("shape", [(6, 8), (6, 8, 3), (6, 8, 4)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_folder_of_numbered_png(tmp_path, shape, dtype):
-    rng = np.random.default_rng(0)
-    frames = [rng.integers(0, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True) for _ in range(3)]
-    fill(tmp_path / "out", frames)
-    assert sorted(os.listdir(tmp_path / "out")) == ["000000.png", "000001.png", "000002.png"]
-    for path, pixels in zip(list_images(tmp_path / "out"), frames, strict=True):
-        assert (stored(path) == pixels).all() and stored(path).dtype == dtype
-    assert os.listdir(tmp_path) == ["out"]
+def test_transparency_is_read_apart(tmp_path, dtype):
+    pixels = np.random.default_rng(0).integers(0, np.iinfo(dtype).max + 1, (6, 8, 4)).astype(dtype)
+    write_image(tmp_path / "a.png", pixels)
+    opacity = read_opacity(tmp_path / "a.png")
+    assert opacity is not None and opacity.dtype == dtype and (opacity == pixels[..., 3]).all()
+    assert (read_image(tmp_path / "a.png") == pixels[..., :3]).all()
 
 
-def test_a_folder_appears_only_when_whole(tmp_path):
-    frame = Frame(np.zeros((4, 4, 3), np.uint8))
-    sink = ImageFolderSink(tmp_path / "out")
-    sink.write(frame)
-    assert not (tmp_path / "out").exists()
-    sink.close()
-    sink.close()
-    sink.discard()
-    assert os.listdir(tmp_path) == ["out"]
-    with pytest.raises(ValueError, match="closed"):
-        sink.write(frame)
-    with pytest.raises(KeyboardInterrupt), ImageFolderSink(tmp_path / "other") as sink:
-        sink.write(frame)
-        raise KeyboardInterrupt
-    with pytest.raises(OutputError, match="no frame"):
-        fill(tmp_path / "other", [])
-    assert os.listdir(tmp_path) == ["out"]
+def test_what_is_opaque_has_no_transparency(tmp_path):
+    opaque = np.full((6, 8, 4), 255, np.uint8)
+    for name, pixels in (("grey.png", opaque[..., 0]), ("rgb.jpg", opaque[..., :3]), ("rgba.png", opaque)):
+        write_image(tmp_path / name, pixels)
+        assert read_opacity(tmp_path / name) is None
 
 
-def test_only_folders_of_numbered_png_are_replaced(tmp_path):
-    frames = [np.zeros((4, 4, 3), np.uint8)] * 2
-    fill(tmp_path / "out", frames * 2)
-    with pytest.raises(OutputExistsError, match="--overwrite"):
-        ImageFolderSink(tmp_path / "out")
-    fill(tmp_path / "out", frames, overwrite=True)
-    assert len(os.listdir(tmp_path / "out")) == 2
-    (tmp_path / "out" / "thesis.doc").write_text("precious")
-    with pytest.raises(OutputError, match=r"other files, such as thesis\.doc"):
-        ImageFolderSink(tmp_path / "out", overwrite=True)
-    assert (tmp_path / "out" / "thesis.doc").read_text() == "precious"
-    assert os.listdir(tmp_path) == ["out"]
-
-
-def test_files_that_appear_meanwhile_are_safe(tmp_path):
-    sink = ImageFolderSink(tmp_path / "out", overwrite=True)
-    sink.write(Frame(np.zeros((4, 4, 3), np.uint8)))
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "thesis.doc").touch()
-    with pytest.raises(OutputError, match="other files"):
-        sink.close()
-    assert os.listdir(tmp_path) == ["out"]
-    assert os.listdir(tmp_path / "out") == ["thesis.doc"]
-
-
-def test_an_empty_folder_is_used_and_a_file_is_not(tmp_path):
-    (tmp_path / "empty").mkdir()
-    fill(tmp_path / "empty", [np.zeros((4, 4, 3), np.uint8)])
-    assert os.listdir(tmp_path / "empty") == ["000000.png"]
-    (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="is a file"):
-        ImageFolderSink(tmp_path / "file", overwrite=True)
-    with pytest.raises(OutputError, match="there is no folder"):
-        ImageFolderSink(tmp_path / "nowhere" / "out")
-
-
-def test_the_current_folder_by_a_relative_name(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    fill("out", [np.zeros((4, 4, 3), np.uint8)])
-    write_image("a.png", np.zeros((4, 4, 3), np.uint8))
-    assert sorted(os.listdir(tmp_path)) == ["a.png", "out"]
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_transparency_stands_upright(tmp_path, orientation):
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 4), dtype=np.uint8)
+    pixels[..., 3] = pixels[..., 0]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    assert (read_opacity(tmp_path / "a.png") == read_image(tmp_path / "a.png")[..., 0]).all()

@@ -1,11 +1,14 @@
 import shutil
 import struct
+import warnings
 from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
+from av.bitstream import BitStreamFilterContext
 
+from bgmv2.config import ReadConfig
 from bgmv2.errors import Bgmv2Warning, VideoError
 from bgmv2.video import VideoReader, kind_of, open_source, write_image
 
@@ -52,6 +55,73 @@ def test_variable_rate_and_start_offset(make_clip):
         assert [frame.pts * frame.time_base * 1000 for frame in frames] == times
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.ts"])
+def test_b_frames_come_in_the_order_of_time(make_clip, picture, name):
+    times = [40 * index + index % 3 for index in range(20)]
+    _, frames = read(make_clip(name, times=times, options={"bf": "3", "b-pyramid": "strict", "crf": "4"}))
+    start = frames[0].pts * frames[0].time_base
+    assert [(frame.pts * frame.time_base - start) * 1000 for frame in frames] == times
+    for index, frame in enumerate(frames):
+        assert np.abs(frame.pixels.astype(int) - picture(index, 64, 48)).mean() < 4
+
+
+def test_frames_before_zero(make_clip):
+    """An edit list of the mp4 says that players skip them; Matroska knows no time before zero and moves everything."""
+    times = [-80, -40, 0, 40, 90]
+    _, frames = read(make_clip("a.mp4", times=times))
+    assert [frame.pts * frame.time_base * 1000 for frame in frames] == [0, 40, 90]
+    _, frames = read(make_clip("a.mkv", times=times))
+    assert [frame.pts * frame.time_base * 1000 for frame in frames] == [0, 40, 80, 120, 170]
+
+
+def test_an_edit_list_that_skips_the_beginning(make_clip):
+    path = make_clip("a.mp4", count=10, options={"bf": "0", "g": "1"})
+    data = bytearray(path.read_bytes())
+    # elst: version and flags, number of entries, then duration, media time and rate of the only one.
+    at = data.index(b"elst") + 4
+    entries, _, media_time = struct.unpack(">IIi", data[at + 4 : at + 16])
+    assert entries == 1 and media_time == 0
+    # The 4 frames that are skipped last 512 ticks each.
+    data[at + 12 : at + 16] = struct.pack(">i", 4 * 512)
+    path.write_bytes(data)
+    _, frames = read(path)
+    assert [frame.pts * frame.time_base for frame in frames] == [Fraction(index, 25) for index in range(6)]
+
+
+@pytest.mark.parametrize("claimed", [0, 3, 2**31 - 1])
+def test_a_wrong_frame_count_is_not_believed(make_clip, claimed):
+    path = make_clip("a.avi", codec="mpeg4", count=8)
+    data = bytearray(path.read_bytes())
+    for box, offset in ((b"avih", 24), (b"strh", 40)):
+        at = data.index(box) + offset
+        data[at : at + 4] = struct.pack("<I", claimed)
+    path.write_bytes(data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Bgmv2Warning)  # the clip announces years
+        assert len(read(path)[1]) == 8
+
+
+def retimed(path, before, after):
+    """Change the time of a block in the first cluster of a Matroska file, in milliseconds; all are key frames."""
+    data = path.read_bytes()
+    old, new = (b"\x81" + struct.pack(">h", time) + b"\x80" for time in (before, after))
+    assert old in data
+    path.write_bytes(data.replace(old, new, 1))
+    return path
+
+
+@pytest.mark.parametrize(("before", "after"), [(80, 40), (80, 30), (80, 2000)])
+def test_timestamps_that_do_not_increase_are_mended(make_clip, before, after):
+    path = retimed(make_clip("a.mkv", codec="ffv1", count=6, options={"g": "1"}), before, after)
+    with pytest.warns(Bgmv2Warning, match="a.mkv holds frames whose times do not increase; they are shown") as caught:
+        _, frames = read(path)
+    assert len(caught) == 1
+    times = [int(frame.pts * frame.time_base * 1000) for frame in frames]
+    assert times == sorted(set(times)) and len(times) == 6
+    # All others are as they were.
+    assert times[3:] == [120, 160, 200] and times[0] == 0
+
+
 def test_missing_timestamps_follow_the_rate(make_clip):
     path = make_clip("a.mp4", count=6, options={"bf": "0"})
     with av.open(str(path)) as container:
@@ -69,7 +139,8 @@ def test_missing_timestamps_follow_the_rate(make_clip):
             packet = packet[4 + length :]
     bare = path.with_suffix(".h264")
     bare.write_bytes(raw)
-    info, frames = read(bare)
+    with pytest.warns(Bgmv2Warning, match="frames without a time; they are shown when its rate of 25 a second"):
+        info, frames = read(bare)
     assert len(frames) == 6
     steps = {(b.pts - a.pts) * info.time_base for a, b in zip(frames, frames[1:], strict=False)}
     assert steps == {1 / info.rate}
@@ -107,74 +178,65 @@ def test_telephone_clips_stand_upright(make_clip, quarters, mirrored):
                 assert np.abs(frame.pixels[y, x].astype(int) - expected[y, x]).max() <= 4
 
 
-def yuv_clip(path, pixel_format, y, u, v, *, size=(64, 48), color_range=None, colorspace=None):
-    """A clip of one flat colour, given by its code values."""
-    deep = "10" in pixel_format
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("ffv1", rate=25)
-        stream.width, stream.height, stream.pix_fmt = *size, pixel_format
-        if color_range is not None:
-            stream.codec_context.color_range = color_range
-        if colorspace is not None:
-            stream.codec_context.colorspace = colorspace
-        frame = av.VideoFrame(*size, pixel_format)
-        for plane, value in zip(frame.planes, (y, u, v), strict=True):
-            dtype = np.dtype(np.uint16 if deep else np.uint8)
-            plane.update(np.full(plane.buffer_size // dtype.itemsize, value, dtype).tobytes())
-        frame.pts = 0
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
-
-
-def yuv_to_rgb(y, u, v, kr, kb):
-    y, u, v = (y - 16) / 219, (u - 128) / 224, (v - 128) / 224
-    red, blue = y + 2 * (1 - kr) * v, y + 2 * (1 - kb) * u
-    return np.array([red, (y - kr * red - kb * blue) / (1 - kr - kb), blue]) * 255
-
-
-BT709, BT601, BT2020 = (0.2126, 0.0722), (0.299, 0.114), (0.2627, 0.0593)
-
-
-@pytest.mark.parametrize(
-    ("size", "colorspace", "weights"),
-    [
-        ((64, 48), None, BT601),
-        ((32, 720), None, BT709),
-        ((64, 48), 1, BT709),
-        ((32, 720), 5, BT601),
-        ((32, 720), 6, BT601),
-        ((64, 48), 9, BT2020),
-    ],
-)
-def test_matrix_is_obeyed_or_guessed_by_height(tmp_path, size, colorspace, weights):
-    path = yuv_clip(tmp_path / "a.mkv", "yuv420p", 120, 90, 160, size=size, colorspace=colorspace)
-    info, (frame,) = read(path)
-    assert np.abs(frame.pixels[10, 10] - yuv_to_rgb(120, 90, 160, *weights)).max() <= 1
-    expected = {BT601: (5, 6), BT709: (1,), BT2020: (9,)}[weights]
-    assert info.color.matrix in expected
-
-
-def test_full_range_is_obeyed(tmp_path):
-    limited = read(yuv_clip(tmp_path / "a.mkv", "yuv420p", 235, 128, 128, color_range=1))
-    full = read(yuv_clip(tmp_path / "b.mkv", "yuv420p", 235, 128, 128, color_range=2))
-    assert not limited[0].color.full_range and (limited[1][0].pixels == 255).all()
-    assert full[0].color.full_range and (full[1][0].pixels == 235).all()
-
-
-def test_motion_jpeg_is_full_range(make_clip):
-    white = np.full((48, 64, 3), 250, np.uint8)
-    path = make_clip("a.avi", codec="mjpeg", pixel_format="yuvj420p", pictures=[white] * 2)
+def test_an_orientation_that_makes_no_sense_is_passed_over(make_clip):
+    path = make_clip("a.mp4", count=2)
+    data = path.read_bytes()
+    at = data.index(b"tkhd") + 44
+    path.write_bytes(data[:at] + struct.pack(">9i", 0, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30) + data[at + 36 :])
     info, frames = read(path)
-    assert info.color.full_range
-    assert np.abs(frames[0].pixels.astype(int) - 250).max() <= 2
+    assert (info.width, info.height, info.rotation) == (64, 48, 0) and frames[0].pixels.shape == (48, 64, 3)
 
 
-def test_ten_bits_give_uint16_and_white_is_white(tmp_path):
-    for code, value in ((64, 0), (502, 32768), (940, 65535), (1000, 65535)):
-        _, (frame,) = read(yuv_clip(tmp_path / "a.mkv", "yuv420p10le", code, 512, 512))
-        assert frame.pixels.dtype == np.uint16
-        assert np.abs(frame.pixels.astype(int) - value).max() <= 16
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_an_orientation_that_the_codec_tells_once(make_clip, name):
+    """H.264 can say it itself, with the first picture only; a part of the clip stands upright, too."""
+    pixels = np.zeros((48, 64, 3), np.uint8)
+    pixels[:24, :32] = 250
+    plain = make_clip("plain.mp4", pictures=[pixels] * 12, options={"crf": "1", "g": "4"})
+    path = plain.with_name(name)
+    with av.open(str(plain)) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        words = "h264_metadata=display_orientation=insert:rotate=90"
+        turning = BitStreamFilterContext(words, source.streams.video[0], stream)
+        for packet in source.demux(video=0):
+            for turned in turning.filter(None if packet.dts is None else packet):
+                turned.stream = stream
+                target.mux(turned)
+    for choices in (ReadConfig(), ReadConfig(start=0.24)):
+        with VideoReader(path, choices) as reader:
+            frames = list(reader)
+        assert (reader.info.width, reader.info.height, reader.info.rotation) == (48, 64, 90)
+        for frame in frames:
+            assert np.abs(frame.pixels.astype(int) - np.rot90(pixels)).mean() < 4
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_pixels_that_are_no_squares(make_clip, name):
+    plain = make_clip("plain.mp4", count=3)
+    path = plain.with_name(name)
+    with av.open(str(plain)) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        anamorphic = BitStreamFilterContext("h264_metadata=sample_aspect_ratio=16/11", source.streams.video[0], stream)
+        for packet in source.demux(video=0):
+            for changed in anamorphic.filter(None if packet.dts is None else packet):
+                changed.stream = stream
+                target.mux(changed)
+    assert read(plain)[0].aspect == 1
+    info, frames = read(path)
+    assert info.aspect == Fraction(16, 11)
+    assert frames[0].pixels.shape == (48, 64, 3)
+    if name == "a.mp4":
+        data = path.read_bytes()
+        at = data.index(b"tkhd") + 44
+        quarter = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
+        path.write_bytes(data[:at] + quarter + data[at + 36 :])
+        assert read(path)[0].aspect == Fraction(11, 16)
+
+
+def test_what_the_codec_crops_stays_cropped(make_clip):
+    """50 x 38 pixels are stored as 64 x 48; the rest is not shown."""
+    info, frames = read(make_clip("a.mp4", count=2, size=(50, 38)))
+    assert (info.width, info.height) == (50, 38) and frames[0].pixels.shape == (38, 50, 3)
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.mp4", "libx264"), ("a.mkv", "libx264"), ("a.webm", "libvpx-vp9")])
@@ -196,6 +258,17 @@ def test_a_hole_in_the_middle_is_told_with_its_second(make_clip):
     data[middle : middle + length] = bytes(length)
     path.write_bytes(data)
     assert "breaks off after" in error_of(path)
+
+
+def test_what_the_decoder_had_to_guess_is_warned_of(make_clip):
+    path = make_clip("a.mpg", codec="mpeg2video", count=20, options={"b": "4M"})
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 60] = bytes(60)
+    path.write_bytes(data)
+    with pytest.warns(Bgmv2Warning, match=r"a\.mpg is damaged at 0\.\d s: the decoder had to guess") as caught:
+        assert len(read(path)[1]) == 20
+    assert len(caught) == 1
 
 
 def test_a_clip_that_ends_before_its_header_says_warns(make_clip):
