@@ -18,21 +18,9 @@ def error_of(path):
     return str(caught.value)
 
 
-def stored(path):
-    if path.suffix.lower().startswith(".tif"):
-        with Image.open(path) as image:
-            if image.mode == "RGBA" and image.tag_v2[258] == (8, 8, 8, 8):
-                # OpenCV multiplies colours by an alpha of 8 bits that says it is straight.
-                return np.array(image)
-    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if pixels.ndim == 2:
-        return pixels
-    return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
-
-
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".tiff", ".webp", ".PNG"])
 @pytest.mark.parametrize("channels", [3, 4])
-def test_colours_and_alpha_come_back(tmp_path, picture, suffix, channels):
+def test_colours_and_alpha_come_back(tmp_path, picture, suffix, channels, stored):
     pixels = picture(0, 40, 30)
     if channels == 4:
         pixels = np.dstack([pixels, picture(1, 40, 30)[..., 0]])
@@ -62,7 +50,7 @@ def test_jpeg(tmp_path, picture):
 
 @pytest.mark.parametrize("shape", [(30, 40), (30, 40, 3), (30, 40, 4)])
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_sixteen_bits(tmp_path, suffix, shape):
+def test_sixteen_bits(tmp_path, suffix, shape, stored):
     pixels = np.random.default_rng(0).integers(0, 65536, shape, dtype=np.uint16)
     write_image(tmp_path / f"a{suffix}", pixels)
     assert (stored(tmp_path / f"a{suffix}") == pixels).all()
@@ -76,7 +64,7 @@ def test_sixteen_bits_are_rounded_where_eight_fit(tmp_path):
     assert (read_image(tmp_path / "a.webp")[..., 0] == ramp).all()
 
 
-def test_grey_becomes_rgb(tmp_path):
+def test_grey_becomes_rgb(tmp_path, stored):
     grey = np.arange(48, dtype=np.uint8).reshape(6, 8)
     write_image(tmp_path / "a.png", grey)
     assert stored(tmp_path / "a.png").ndim == 2

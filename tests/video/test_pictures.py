@@ -3,7 +3,6 @@
 import os
 from fractions import Fraction
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -19,18 +18,6 @@ INFO = VideoInfo(8, 6)
 OVERWRITE = EncodeConfig(overwrite=True)
 
 
-def stored(path):
-    if path.suffix.lower().startswith(".tif"):
-        with Image.open(path) as image:
-            if image.mode == "RGBA" and image.tag_v2[258] == (8, 8, 8, 8):
-                # OpenCV multiplies colours by an alpha of 8 bits that says it is straight.
-                return np.array(image)
-    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if pixels.ndim == 2:
-        return pixels
-    return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
-
-
 def noise(shape=(6, 8, 3), dtype=np.uint8, seed=0):
     return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
 
@@ -43,7 +30,7 @@ def fill(path, frames, *, info=INFO, sink=ImageFolderSink, **options):
 
 @pytest.mark.parametrize("shape", [(6, 8), (6, 8, 3), (6, 8, 4)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_folder_of_numbered_png(tmp_path, shape, dtype):
+def test_a_folder_of_numbered_png(tmp_path, shape, dtype, stored):
     frames = [noise(shape, dtype, seed) for seed in range(3)]
     fill(tmp_path / "out", frames)
     assert sorted(os.listdir(tmp_path / "out")) == ["000000.png", "000001.png", "000002.png"]
@@ -55,7 +42,7 @@ def test_a_folder_of_numbered_png(tmp_path, shape, dtype):
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".tiff", ".PNG"])
 @pytest.mark.parametrize("shape", [(6, 8), (6, 8, 3), (6, 8, 4)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_pattern_keeps_every_value(tmp_path, suffix, shape, dtype):
+def test_a_pattern_keeps_every_value(tmp_path, suffix, shape, dtype, stored):
     frames = [noise(shape, dtype, seed) for seed in range(2)]
     fill(tmp_path / "out" / f"shot.####{suffix}", frames, sink=ImagePatternSink)
     names = [f"shot.{number:04d}{suffix}" for number in range(2)]
@@ -73,7 +60,7 @@ def test_tiff_says_how_its_colours_stand_to_alpha(tmp_path, mode, kind):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_premultiplied_colours_are_rounded(tmp_path, dtype):
+def test_premultiplied_colours_are_rounded(tmp_path, dtype, stored):
     top = np.iinfo(dtype).max
     pixels = noise((6, 8, 4), dtype)
     pixels[0, :, 3], pixels[1, :, 3] = 0, top
@@ -128,7 +115,7 @@ def test_only_folders_of_numbered_png_are_replaced(tmp_path):
     assert os.listdir(tmp_path) == ["out"]
 
 
-def test_a_pattern_replaces_its_own_pictures_and_no_others(tmp_path):
+def test_a_pattern_replaces_its_own_pictures_and_no_others(tmp_path, stored):
     pattern = tmp_path / "a.##.png"
     (tmp_path / "thesis.doc").write_text("precious")
     (tmp_path / "b.00.png").write_text("precious")
