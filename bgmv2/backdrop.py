@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import torch
 
-from bgmv2.compose import blurred, from_integers, parse_color
+from bgmv2.compose import BLUR, blurred, from_integers, parse_color
 from bgmv2.config import CompositeConfig, FitMode
 from bgmv2.errors import BackdropError, VideoError
 from bgmv2.types import Frame
@@ -22,8 +22,6 @@ from bgmv2.video.probe import kind_of
 from bgmv2.video.timeline import Timeline
 
 CHOICES = "a backdrop is blur, a colour such as #00b140 or green, or the path of a picture or video"
-# Standard deviation of the plain `blur`, a share of the height.
-BLUR = 0.02
 _BLUR = re.compile(r"blur(?::(\d+\.?\d*|\.\d+)(px|%)?)?", re.ASCII)
 
 

@@ -22,6 +22,8 @@ from bgmv2.errors import BackdropError
 
 # Who asks a matting tool for green wants to key it later: it is that of chroma-key cloth, not CSS's dark one.
 CHROMA_GREEN = "#00b140"
+# Standard deviation of a blur that nobody chose, as a share of the height.
+BLUR = 0.02
 
 # Weights of red, green and blue in brightness; Source: ITU-R BT.709.
 _LUMA = (0.2126, 0.7152, 0.0722)
@@ -241,7 +243,7 @@ def parse_color(text: str) -> torch.Tensor:
     return torch.tensor(rgb, dtype=torch.float32) / 255
 
 
-def blurred(bgr: torch.Tensor, *, strength: float = 0.02) -> torch.Tensor:
+def blurred(bgr: torch.Tensor, *, strength: float = BLUR) -> torch.Tensor:
     """Blur a plate, as if it were out of focus.
 
     Blur the plate, never the frame: the frame's subject would bleed into a halo around itself.

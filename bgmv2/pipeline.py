@@ -104,7 +104,7 @@ def convert(
         com: subject over the backdrop.
         pha: alpha, grey.
         fgr: the subject's own colours, without the old background's light at its edges; straight, for use with `pha`.
-        rgba: both in one, straight: ProRes 4444 (.mov), VP9 (.webm), or a folder of PNG.
+        rgba: both in one, straight unless `encode` says otherwise; `bgmv2.video.formats` lists what holds it.
         err: the error the base network expected.
         ref: the patches that were refined.
         backdrop: what goes behind the subject in `com`, as `bgmv2.backdrop.open_backdrop` takes it: a colour, a

@@ -96,18 +96,18 @@ class MattingRefine(MattingBase):
             src = F.pad(src, pad, mode="replicate")
             bgr = F.pad(bgr, pad, mode="replicate")
 
-        coarse_size = [
-            max(1, int(src.shape[2] * self.backbone_scale)),
-            max(1, int(src.shape[3] * self.backbone_scale)),
-        ]
-        src_sm = F.interpolate(src, size=coarse_size, mode="bilinear", align_corners=False)
-        bgr_sm = F.interpolate(bgr, size=coarse_size, mode="bilinear", align_corners=False)
+        src_sm, bgr_sm = self.reduced(src), self.reduced(bgr)
         pha_sm, residual_sm, err_sm, hid_sm = self.coarse(src_sm, bgr_sm)
 
         pha, residual, ref_sm = self.refiner(src, bgr, pha_sm, residual_sm, err_sm, hid_sm)
         pha = to_unit(pha[:, :, :height, :width], self.training)
         fgr = to_unit((src + residual)[:, :, :height, :width], self.training)
         return pha, fgr, pha_sm, to_unit(src_sm + residual_sm, self.training), err_sm, ref_sm
+
+    def reduced(self, x: torch.Tensor) -> torch.Tensor:
+        """Bring pictures ``(B, 3, H, W)`` to the size at which the base network sees them."""
+        size = [max(1, int(x.shape[2] * self.backbone_scale)), max(1, int(x.shape[3] * self.backbone_scale))]
+        return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 def to_unit(x: torch.Tensor, learning: bool) -> torch.Tensor:

@@ -204,11 +204,9 @@ class Trainer:
     def _train_refiner(self, src: torch.Tensor, bgr: torch.Tensor, pha: torch.Tensor, fgr: torch.Tensor) -> None:
         """Let the refiner alone take its further steps: on half as many patches, where the base is most wrong."""
         self.model.refiner.sample_pixels //= 2
-        size = [int(side * self.model.backbone_scale) for side in src.shape[2:]]
-        small = (F.interpolate(x, size=size, mode="bilinear", align_corners=False) for x in (src, bgr))
         with torch.no_grad(), self.autocast:
-            pha_sm, residual_sm, _, hid_sm = self.model.coarse(*small)
-        wrong = (pha_sm - _reduced(pha, size)).abs()
+            pha_sm, residual_sm, _, hid_sm = self.model.coarse(self.model.reduced(src), self.model.reduced(bgr))
+        wrong = (pha_sm - _reduced(pha, pha_sm.shape[2:])).abs()
         for _ in range(self.config.refiner_steps):
             chance = torch.rand_like(wrong)
             with self.autocast:

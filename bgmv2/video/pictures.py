@@ -18,7 +18,7 @@ from bgmv2.video.exr import import_openexr, write_exr
 from bgmv2.video.formats import PICTURES
 from bgmv2.video.images import encode_image
 from bgmv2.video.sequence import Pattern
-from bgmv2.video.sink import Sink, beside, cannot_write, check_folder, premultiplied
+from bgmv2.video.sink import Sink, as_ordered, beside, cannot_write, check_folder
 
 
 class PictureSink(Sink):
@@ -133,9 +133,8 @@ class PictureSink(Sink):
         """Bring them to their place."""
 
     def _encoded(self, pixels: np.ndarray) -> bytes:
-        is_premultiplied = self._encode.alpha_mode == "premultiplied" and pixels.shape[2:] == (4,)
-        stored = premultiplied(pixels) if is_premultiplied else pixels
-        return encode_image(self._suffix, stored, premultiplied=is_premultiplied)
+        is_premultiplied = self._encode.alpha_mode == "premultiplied"
+        return encode_image(self._suffix, as_ordered(pixels, self._encode), premultiplied=is_premultiplied)
 
 
 class ImageFolderSink(PictureSink):

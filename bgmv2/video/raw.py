@@ -11,9 +11,7 @@ import numpy as np
 from bgmv2.config import EncodeConfig
 from bgmv2.errors import OutputError
 from bgmv2.types import Frame, VideoInfo
-from bgmv2.video.sink import Sink, cannot_write, premultiplied
-
-_FORMATS = {2: ("gray", "gray16le"), 3: ("rgb24", "rgb48le"), 4: ("rgba", "rgba64le")}
+from bgmv2.video.sink import Sink, as_ordered, cannot_write
 
 
 class RawSink(Sink):
@@ -58,9 +56,7 @@ class RawSink(Sink):
         """
         if self._file is None:
             raise ValueError("standard output is closed, so it takes no more frames")
-        pixels = frame.pixels
-        if self._encode.alpha_mode == "premultiplied" and pixels.shape[2:] == (4,):
-            pixels = premultiplied(pixels)
+        pixels = as_ordered(frame.pixels, self._encode)
         if pixels.dtype == np.uint16:
             pixels = pixels.astype("<u2")
         rest = memoryview(np.ascontiguousarray(pixels).data).cast("B")
@@ -83,8 +79,3 @@ class RawSink(Sink):
         if self._file is not None:
             self._file.close()
             self._file = None
-
-
-def raw_format(pixels: np.ndarray) -> str:
-    """Return FFmpeg's name of the format in which a frame is written."""
-    return _FORMATS[2 if pixels.ndim == 2 else pixels.shape[2]][pixels.dtype == np.uint16]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bgmv2.config import EncodeConfig
 from bgmv2.errors import OutputError, OutputExistsError
 from bgmv2.types import Frame
 
@@ -76,15 +77,18 @@ def cannot_write(path: Path | str, error: Exception) -> OutputError:
     return OutputError(f"{path} cannot be written: {reason}; {advice}")
 
 
-def premultiplied(pixels: np.ndarray) -> np.ndarray:
-    """Multiply straight colours by their alpha, on the code values, as editors do it.
+def as_ordered(pixels: np.ndarray, encode: EncodeConfig) -> np.ndarray:
+    """Multiply straight colours by their alpha if that was ordered, on the code values, as editors do it.
 
     Args:
-        pixels: ``(H, W, 4)`` straight RGBA; uint8 or uint16.
+        pixels: ``(H, W, 4)`` straight RGBA, or another number of channels, which have no alpha; uint8 or uint16.
+        encode: its `alpha_mode` counts.
 
     Returns:
-        Of the same shape and type, each value to the nearest.
+        Of the same shape and type, each value to the nearest; the array itself if nothing changes.
     """
+    if encode.alpha_mode != "premultiplied" or pixels.shape[2:] != (4,):
+        return pixels
     top = int(np.iinfo(pixels.dtype).max)
     result = pixels.copy()
     product = pixels[..., :3].astype(np.uint32) * pixels[..., 3:]

@@ -24,7 +24,7 @@ from bgmv2.video.carry import Carrier, Origin
 from bgmv2.video.color import RGB_MATRIX, ToCodedRGB, ToYUV, is_rgb, known_matrix
 from bgmv2.video.formats import Choice, choose
 from bgmv2.video.matroska import reserve_aspect, write_aspect
-from bgmv2.video.sink import Sink, beside, cannot_write, check_file, premultiplied
+from bgmv2.video.sink import Sink, as_ordered, beside, cannot_write, check_file
 
 # SVT-AV1 tells its settings on stderr, and its errors, which FFmpeg tells us.
 os.environ.setdefault("SVT_LOG", "0")
@@ -119,9 +119,7 @@ class VideoWriter(Sink):
                     self._carrier.begin(self._zero * self.info.time_base)
             self._last = pts
             self._count += 1
-            if self._alpha and self._encode.alpha_mode == "premultiplied":
-                pixels = premultiplied(pixels)
-            self._mux(self._stream.encode(self._coded(pixels, pts - self._zero)))
+            self._mux(self._stream.encode(self._coded(as_ordered(pixels, self._encode), pts - self._zero)))
 
     def close(self) -> None:
         """Finish the clip and give it its name; does nothing the second time.
