@@ -1,6 +1,6 @@
 """Lay frames of several clips or pictures side by side: a column for each instant, a row for each file.
 
-python tools/contact_sheet.py sheet.png --frames 0 40 80 clip.mp4 plate.png alpha.mp4 out.mp4
+python tools/contact_sheet.py sheet.png clip.mp4 plate.png alpha.mp4 out.mp4 --frames 0 40 80
 """
 
 from __future__ import annotations
