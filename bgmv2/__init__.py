@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 import typing
 
-from bgmv2.config import CompositeConfig, EncodeConfig, ModelConfig, ReadConfig, RunConfig
+from bgmv2.config import CheckConfig, CompositeConfig, EncodeConfig, ModelConfig, ReadConfig, RunConfig
 from bgmv2.errors import (
     BackdropError,
     Bgmv2Error,
@@ -32,6 +32,7 @@ __all__ = [
     "BackdropError",
     "Bgmv2Error",
     "Bgmv2Warning",
+    "CheckConfig",
     "ColorInfo",
     "CompositeConfig",
     "DeviceError",

@@ -161,6 +161,11 @@ class EncodeConfig:
         alpha_mode: whether colours with transparency are `straight` or `premultiplied` by it; `auto` is premultiplied
             in EXR, where everybody expects that, and straight elsewhere.
         overwrite: replace results that are there already.
+        resume: go on with an unfinished run of the same settings; begin if there is none.
+        segment: frames after which a run can be gone on with.
+
+    Raises:
+        ValueError: a value is out of its range.
     """
 
     codec: CodecName = "auto"
@@ -168,6 +173,8 @@ class EncodeConfig:
     preset: Preset = "medium"
     alpha_mode: AlphaMode = "auto"
     overwrite: bool = False
+    resume: bool = False
+    segment: int = 240
 
     def __post_init__(self) -> None:
         if self.codec not in get_args(CodecName):
@@ -178,6 +185,24 @@ class EncodeConfig:
             raise ValueError(f"a constant rate factor lies in 0..51, got {self.crf}")
         if self.preset not in get_args(Preset):
             raise ValueError(f"there are the presets {', '.join(get_args(Preset))}, got {self.preset}")
+        if self.segment < 1:
+            raise ValueError(f"a segment holds at least 1 frame, got {self.segment}")
+
+
+@dataclass(frozen=True)
+class CheckConfig:
+    """How a run's results are looked over.
+
+    Args:
+        report: path of a JSON file that says how each frame went; a folder of its name, with pictures, goes beside it.
+            None writes none.
+        repair: matte spans that went badly again, with more effort.
+        verify: compare each result with the clip: frames, instants, sound, duration, size, colour tags.
+    """
+
+    report: str | None = None
+    repair: bool = False
+    verify: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from os import PathLike
 
 import numpy as np
 import torch
 
+from bgmv2 import fingerprint
 from bgmv2.config import RunConfig
 from bgmv2.errors import DeviceError
 from bgmv2.nn.checkpoint import load_model
@@ -80,6 +82,16 @@ class Matter:
         """What was chosen, for people."""
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else str(self.device)
         return f"{self.model.config.backbone} on {name} in {str(self.dtype).removeprefix('torch.')}"
+
+    @property
+    def fingerprint(self) -> str:
+        """A name of all that its answers depend on: weights, settings, and where it computes."""
+        digest = hashlib.sha256()
+        for name, value in self.model.state_dict().items():
+            digest.update(name.encode())
+            digest.update(value.cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+        choices = [self.model.config, str(self), self._scale_follows_size, self._pixels_follow_size]
+        return fingerprint.of_values([digest.hexdigest(), *choices])
 
     @torch.inference_mode()
     def matte(self, src: Picture, *, plate: Picture | Plate) -> Matte:

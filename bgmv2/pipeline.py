@@ -3,43 +3,52 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from bgmv2 import compose
+from bgmv2 import __version__, compose
 from bgmv2.backdrop import Backdrop, open_backdrop
-from bgmv2.config import CompositeConfig, EncodeConfig, ReadConfig, RunConfig
+from bgmv2.config import AlignMode, CheckConfig, CompositeConfig, EncodeConfig, ReadConfig, RunConfig
 from bgmv2.errors import Bgmv2Warning, OutputError, VideoError
+from bgmv2.job import Job, Mark, name_of
 from bgmv2.masks import Mask, mask_for, open_mask
-from bgmv2.matter import Matter
+from bgmv2.matter import Matter, scale_for
 from bgmv2.nn.patches import PATCH
 from bgmv2.plate.align import Aligner, Alignment, place_plate_and_cover
 from bgmv2.plate.check import check_plate
 from bgmv2.plate.sources import load_plate
+from bgmv2.progress import Pace, Progress
+from bgmv2.report import Inspector, Observation, Recorder, better, check_report
 from bgmv2.stream import Prefetch
-from bgmv2.types import Frame, Matte, Plate, VideoInfo
+from bgmv2.types import Frame, FrameSource, Matte, Plate, VideoInfo
+from bgmv2.verify import verify
 from bgmv2.video import images
 from bgmv2.video.carry import Origin
-from bgmv2.video.formats import CONTAINERS
+from bgmv2.video.formats import CONTAINERS, RAW
 from bgmv2.video.images import check_image, list_images, read_image, write_image
 from bgmv2.video.open import Result, holds_layers, is_sequence, open_sinks, open_source
 from bgmv2.video.probe import is_file, shown
 from bgmv2.video.sequence import Pattern, find_sequence, is_pattern
-from bgmv2.video.sink import check_folder
+from bgmv2.video.sink import Sink, check_folder
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 T = TypeVar("T")
 StrPath = str | PathLike[str]
@@ -61,21 +70,30 @@ class Report:
     """What a conversion did.
 
     Args:
-        frames: written to each result.
+        frames: of each result.
         seconds: of wall time, from the first frame on.
         stages: seconds of work in each stage; they overlap.
         alignment: how the plate was matched to the camera, in a sentence.
+        resumed: frames that an earlier run had finished.
+        repaired: frames that were matted again.
+        differences: from the clip, in a line each, that were found where verifying was asked for.
     """
 
     frames: int
     seconds: float
     stages: Mapping[str, float]
     alignment: str
+    resumed: int = 0
+    repaired: int = 0
+    differences: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.stages.items())
-        rate = self.frames / max(self.seconds, 1e-9)
-        return f"{self.frames} frames in {self.seconds:.1f} s ({rate:.1f} a second; {stages})\n{self.alignment}"
+        rate = (self.frames - self.resumed) / max(self.seconds, 1e-9)
+        earlier = f", {self.resumed} of them earlier" if self.resumed else ""
+        again = f", {self.repaired} of them twice" if self.repaired else ""
+        what = f"{self.frames} frames in {self.seconds:.1f} s{earlier}{again} ({rate:.1f} a second; {stages})"
+        return "\n".join([what, self.alignment, *self.differences])
 
 
 def convert(
@@ -93,8 +111,9 @@ def convert(
     read: ReadConfig = ReadConfig(),
     run: RunConfig = RunConfig(),
     encode: EncodeConfig = EncodeConfig(),
+    check: CheckConfig = CheckConfig(),
     matter: Matter | None = None,
-    progress: bool = False,
+    watch: Callable[[Progress], None] | None = None,
 ) -> Report:
     """Matte a clip and write every result that is named, in one pass.
 
@@ -112,48 +131,130 @@ def convert(
         composite: how the backdrop is shown, the subject's shadow, and mattes that overrule alpha in all results.
         read: which part of the clip is taken, and what it does not say itself.
         run: device, precision, alignment and the network's settings.
-        encode: quality, and whether earlier results may be replaced.
-        matter: a network that is loaded already; then only `run.align` counts.
-        progress: show a progress bar on stderr, if that is a terminal.
+        encode: quality, whether earlier results may be replaced, and whether an unfinished run is gone on with.
+        check: how the results are looked over.
+        matter: a network that is loaded already; then `run` counts only for alignment and repair.
+        watch: is called with each frame that is done; what it raises ends the run.
 
     Raises:
-        Bgmv2Error: in one line, what is wrong and what to do. Nothing half-written stays.
+        Bgmv2Error: in one line, what is wrong and what to do. No half-written result bears its name; what is finished
+            is kept in a hidden folder, for a run with `encode.resume`.
     """
     outputs = _chosen(com=com, pha=pha, fgr=fgr, rgba=rgba, err=err, ref=ref)
     first = find_sequence(clip)[0] if is_sequence(clip) else clip
     _keep_inputs(outputs.values(), clip, first, plate, backdrop, *_masks(composite).values())
+    _check_source(clip, outputs, encode, check)
     with ExitStack() as stack:
         source = stack.enter_context(closing(open_source(clip, read)))
         info = source.info
         _check_blend(clip, info, composite)
-        clean = load_plate(plate, info.width, info.height)
-        behind, masks = _open_layers(
-            stack, backdrop, _masks(composite), composite, width=info.width, height=info.height, rate=info.rate
+        order = _Order(
+            clip, load_plate(plate, info.width, info.height), backdrop, composite, read, run.align, tuple(outputs), info
         )
+        matter = matter or Matter.from_config(run)
+        job = None
+        if _is_repeatable(clip, outputs):
+            settings = _settings(order, plate, outputs, encode, check, matter)
+            paths = [Path(path) for path in outputs.values()]
+            job = stack.enter_context(Job(paths, settings, resume=encode.resume, overwrite=encode.overwrite))
+        begin = job.marks[-1] if job is not None and job.marks else Mark(0)
+        if check.report is not None:
+            check_report(Path(check.report), overwrite=encode.overwrite or begin.whole)
         results = {
-            role: Result(path, alpha=role == "rgba", layer=LAYERS[role], origin=_origin(clip, role, read))
+            role: Result(path, role == "rgba", LAYERS[role], _origin(clip, role, read), begin.sinks.get(role))
             for role, path in outputs.items()
         }
         sinks = {role: stack.enter_context(sink) for role, sink in open_sinks(results, info, encode=encode)}
-        matter = matter or Matter.from_config(run)
-        aligner = Aligner(clean, mode=run.align)
-        beginning = _beginning(clip, info, read, masks)
-        lab = _Lab(matter, clean, behind, tuple(outputs), composite, masks, beginning=beginning)
+        recorder = _open_recorder(stack, job, begin) if check.report is not None or check.repair else None
+        forth = stack.enter_context(_Pass(order, matter, begin, source, every=encode.segment, inspects=bool(recorder)))
 
+        pace = Pace(info.frames, done=begin.frames)
+        mark, encoding = begin, 0.0
         start = time.perf_counter()
-        frames = stack.enter_context(Prefetch(source, depth=4))
-        aligned = stack.enter_context(Prefetch(_align(frames, aligner, clean)))
-        developed = stack.enter_context(Prefetch(_develop(aligned, lab)))
-        count = 0
-        encoding = 0.0
-        for frame, pictures in stack.enter_context(_bar(developed, progress, unit="frame", total=info.frames)):
+        for done, (frame, pictures, observation, state) in enumerate(() if begin.whole else forth, begin.frames + 1):
             begun = time.perf_counter()
             for role, sink in sinks.items():
                 sink.write(Frame(pictures[role], frame.pts, frame.time_base))
+            if recorder is not None and observation is not None:
+                recorder.add(observation)
+            if job is not None and state is not None:
+                mark = job.mark(replace(_checkpoint(sinks, recorder), frames=done, aligner=state, start=forth.start))
+            else:
+                mark = replace(mark, frames=done)
             encoding += time.perf_counter() - begun
-            count += 1
-        stages = {"decode": frames.busy, "align": aligned.busy, "matte": developed.busy, "encode": encoding}
-    return Report(count, time.perf_counter() - start, stages, str(aligner.report))
+            if watch is not None:
+                watch(pace.step({**forth.stages, "encode": encoding}))
+        if job is not None and mark.frames and not begin.whole:
+            if mark.frames > begin.frames:
+                here = _checkpoint(sinks, recorder)
+                mark = job.mark(replace(here, frames=mark.frames, aligner=forth.aligner.state(), start=forth.start))
+            if recorder is not None and check.repair:
+                mark = _repair(order, run, matter, job, sinks, recorder, every=encode.segment, watch=watch)
+            job.mark(replace(mark, sinks={role: sink.finish() for role, sink in sinks.items()}, whole=True))
+        if recorder is not None and check.report is not None:
+            chosen: dict[str, Any] = {
+                **{"composite": composite, "read": read, "run": run, "encode": encode, "check": check}
+            }
+            recorder.publish(
+                Path(check.report),
+                clip=shown(clip),
+                settings={
+                    **{"plate": str(plate), "backdrop": str(backdrop), "results": {**outputs}, "network": str(matter)},
+                    **{name: asdict(config) for name, config in chosen.items()},
+                },
+                overwrite=encode.overwrite or begin.whole,
+            )
+    seconds = time.perf_counter() - start
+    return Report(
+        mark.frames,
+        seconds,
+        {**forth.stages, "encode": encoding},
+        str(forth.aligner.report),
+        resumed=begin.frames,
+        repaired=mark.repaired_frames,
+        differences=_verify(clip, outputs, read) if check.verify else (),
+    )
+
+
+def _repair(
+    order: _Order,
+    run: RunConfig,
+    matter: Matter,
+    job: Job,
+    sinks: Mapping[str, Sink],
+    recorder: Recorder,
+    *,
+    every: int,
+    watch: Callable[[Progress], None] | None,
+) -> Mark:
+    """Matte bad spans again with more effort, and write the segments that hold them anew; return the last mark."""
+    info, mark = order.info, job.marks[-1]
+    finer_run = better(run, width=info.width, height=info.height)
+    spans = recorder.bad_spans(rescaled=finer_run.scale != (run.scale or scale_for(info.height, info.width)))
+    segments = sorted({frame // every for span in spans for frame in (*span[::every], span[-1])})
+    if mark.repaired == len(segments):
+        return mark
+    finer = Matter.from_config(finer_run)
+    ends = {segment: min((segment + 1) * every, recorder.frames) for segment in segments}
+    pace = Pace(recorder.frames + sum(end - segment * every for segment, end in ends.items()), done=recorder.frames)
+    for number, segment in enumerate(segments[mark.repaired :], mark.repaired + 1):
+        first, end = segment * every, ends[segment]
+        before = job.marks[segment - 1] if segment else Mark(0)
+        for sink in sinks.values():
+            sink.rewrite(segment, first)
+        with ExitStack() as stack:
+            source = stack.enter_context(closing(open_source(order.clip, order.read)))
+            back = stack.enter_context(_Pass(order, matter, before, source, finer=(finer, spans), inspects=True))
+            for done, (frame, pictures, observation, _) in enumerate(itertools.islice(back, end - first), first):
+                for role, sink in sinks.items():
+                    sink.write(Frame(pictures[role], frame.pts, frame.time_base))
+                if observation is not None and any(done in span for span in spans):
+                    recorder.replace(observation)
+                if watch is not None:
+                    watch(pace.step(back.stages))
+        here = _checkpoint(sinks, recorder)
+        mark = job.mark(replace(mark, sinks=here.sinks, repaired=number, repaired_frames=recorder.repaired))
+    return mark
 
 
 def convert_images(
@@ -203,12 +304,77 @@ def convert_images(
             _warn_of_plate(clean, frame, alignment)
             with ExitStack() as stack:
                 behind, masks = _open_layers(stack, backdrop, given, composite, width=width, height=height)
-                pictures = _Lab(matter, clean, behind, tuple(outputs), composite, masks)(frame, alignment)
+                pictures, _ = _Lab(matter, clean, behind, tuple(outputs), composite, masks)(frame, alignment)
             for role, target in targets.items():
                 target.parent.mkdir(exist_ok=True)
                 write_image(target, pictures[role], overwrite=overwrite)
                 written.append(target)
     return written
+
+
+def _is_repeatable(clip: StrPath, outputs: Mapping[str, StrPath]) -> bool:
+    """Tell whether a run can be gone on with: the clip can be read again, and results can be taken up."""
+    return (is_file(clip) or is_sequence(clip)) and RAW not in (os.fspath(path) for path in outputs.values())
+
+
+def _check_source(clip: StrPath, outputs: Mapping[str, StrPath], encode: EncodeConfig, check: CheckConfig) -> None:
+    """Refuse what needs a second look at what can be read or written only once.
+
+    Raises:
+        OutputError: names it.
+    """
+    if not _is_repeatable(clip, outputs):
+        wanted = {"resume": encode.resume, "repair": check.repair, "verify": check.verify}
+        for name in (name for name, is_wanted in wanted.items() if is_wanted):
+            raise OutputError(
+                f"--{name} needs a clip that can be read again and results that are files, but {shown(clip)} or a "
+                f"result passes only once; save it first"
+            )
+
+
+def _settings(
+    order: _Order,
+    plate: StrPath,
+    outputs: Mapping[str, StrPath],
+    encode: EncodeConfig,
+    check: CheckConfig,
+    matter: Matter,
+) -> dict[str, Any]:
+    """Tell all that results depend on, by what a person calls it; files by their content."""
+    contents = {"clip": order.clip, "plate": plate, "backdrop": order.backdrop, **_masks(order.composite)}
+    plain = {**vars(order.composite), **vars(order.read), **vars(encode), "align": order.align, "repair": check.repair}
+    for name in ("garbage", "holdout", "overwrite", "resume"):
+        del plain[name]
+    return {
+        **plain,
+        **{name: name_of(path) for name, path in contents.items()},
+        "network": matter.fingerprint,
+        "results": {role: Path(path).name for role, path in outputs.items()},
+        "report": check.report is not None,
+        "bgmv2": __version__,
+    }
+
+
+def _open_recorder(stack: ExitStack, job: Job | None, mark: Mark) -> Recorder:
+    """Open what keeps the numbers of each frame, for as long as the run may be gone on with."""
+    if job is None:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="bgmv2-"))) / "report"
+    else:
+        folder = job.folder / "report"
+    return stack.enter_context(Recorder(folder, frames=mark.frames, repaired=mark.repaired_frames))
+
+
+def _checkpoint(sinks: Mapping[str, Sink], recorder: Recorder | None) -> Mark:
+    """Bring to the disk what was written; return a mark with all that the sinks said."""
+    if recorder is not None:
+        recorder.flush()
+    return Mark(0, {role: sink.checkpoint() for role, sink in sinks.items()})
+
+
+def _verify(clip: StrPath, outputs: Mapping[str, StrPath], read: ReadConfig) -> tuple[str, ...]:
+    """Compare each result with the clip; return what differs, in a line each."""
+    found = {path: verify(clip, path, read=read, sound=role in WITH_SOUND) for role, path in outputs.items()}
+    return tuple(f"{path}: {difference}" for path, one in found.items() for difference in one.differences)
 
 
 def _check_blend(clip: StrPath, info: VideoInfo, composite: CompositeConfig) -> None:
@@ -260,6 +426,124 @@ def _beginning(clip: StrPath, info: VideoInfo, read: ReadConfig, masks: Mapping[
         return next(iter(whole)).seconds
 
 
+@dataclass(frozen=True)
+class _Order:
+    """What a conversion was asked for, and how the clip is."""
+
+    clip: StrPath
+    plate: Plate
+    backdrop: StrPath
+    composite: CompositeConfig
+    read: ReadConfig
+    align: AlignMode
+    roles: tuple[str, ...]
+    info: VideoInfo
+
+
+class _Developed(NamedTuple):
+    """A frame with all that was made of it.
+
+    Args:
+        frame: as it was read.
+        pictures: by role.
+        observation: for the recorder; None if nobody asked.
+        state: what the aligner knew after this frame, where the run can be gone on with behind it.
+    """
+
+    frame: Frame
+    pictures: dict[str, np.ndarray]
+    observation: Observation | None
+    state: dict[str, Any] | None
+
+
+class _Pass:
+    """One way through the clip, from a mark on: iterates what is developed, each stage in a thread of its own.
+
+    Args:
+        order: what was asked for.
+        matter: the network.
+        mark: how far an earlier pass has come.
+        source: the clip, from its beginning.
+        every: so many frames apart, the aligner's state is told.
+        inspects: each frame is measured.
+        finer: a network for those frames that lie in some spans.
+    """
+
+    def __init__(
+        self,
+        order: _Order,
+        matter: Matter,
+        mark: Mark,
+        source: FrameSource,
+        *,
+        every: int | None = None,
+        inspects: bool,
+        finer: tuple[Matter, Sequence[range]] | None = None,
+    ):
+        info, masks = order.info, _masks(order.composite)
+        self._every, self._finer, self._done, self._plate = every, finer, mark.frames, order.plate
+        self.aligner = Aligner(order.plate, mode=order.align)
+        with ExitStack() as stack:
+            size = {"width": info.width, "height": info.height}
+            behind, opened = _open_layers(stack, order.backdrop, masks, order.composite, rate=info.rate, **size)
+            beginning = _beginning(order.clip, info, order.read, opened)
+            self._lab = _Lab(matter, order.plate, behind, order.roles, order.composite, opened, beginning=beginning)
+            if inspects:
+                self._lab.inspector = Inspector(frames=mark.frames)
+            if mark.frames:
+                self.aligner.restore(mark.aligner)
+                self._lab.start = mark.start
+                if not mark.whole:
+                    self._catch_up(source, mark, is_measured=inspects)
+            # Nothing is left to do of what is whole.
+            self._frames = stack.enter_context(Prefetch(() if mark.whole else source, depth=4))
+            self._aligned = stack.enter_context(Prefetch(self._align(self._frames)))
+            self._developed = stack.enter_context(Prefetch(self._develop(self._aligned)))
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def __iter__(self) -> Iterator[_Developed]:
+        return self._developed
+
+    @property
+    def start(self) -> float:
+        """When the clip's first frame is shown, in seconds."""
+        return self._lab.start
+
+    @property
+    def stages(self) -> dict[str, float]:
+        """Seconds of work in each stage so far."""
+        return {"decode": self._frames.busy, "align": self._aligned.busy, "matte": self._developed.busy}
+
+    def _catch_up(self, source: FrameSource, mark: Mark, *, is_measured: bool) -> None:
+        """Bring the source to the mark; flicker is measured against the frame before it."""
+        source.skip(mark.frames - is_measured)
+        if is_measured:
+            self._lab.prime(next(iter(source)), self.aligner.last)
+
+    def _align(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Alignment, dict[str, Any] | None]]:
+        for number, frame in enumerate(frames, start=self._done + 1):
+            alignment = self.aligner.align(frame.pixels)
+            if number == 1 and self._finer is None:
+                _warn_of_plate(self._plate, frame, alignment)
+            is_last = self._every is not None and number % self._every == 0
+            yield frame, alignment, self.aligner.state() if is_last else None
+
+    def _develop(self, aligned: Iterable[tuple[Frame, Alignment, dict[str, Any] | None]]) -> Iterator[_Developed]:
+        usual = self._lab.matter
+        for number, (frame, alignment, state) in enumerate(aligned, start=self._done):
+            if self._finer is not None:
+                finer, spans = self._finer
+                self._lab.matter = finer if any(number in span for span in spans) else usual
+            pictures, observation = self._lab(frame, alignment)
+            yield _Developed(frame, pictures, observation, state)
+
+
 class _View(NamedTuple):
     """A frame on the device, and what belongs to it.
 
@@ -299,19 +583,36 @@ class _Lab:
         self.composite = composite
         self.masks = masks
         self.beginning = beginning
-        self.start: float | None = None
+        self.start = math.nan  # of the clip, in seconds; unknown before its first frame
+        self.inspector: Inspector | None = None
 
     @torch.inference_mode()
-    def __call__(self, frame: Frame, alignment: Alignment) -> dict[str, np.ndarray]:
+    def __call__(self, frame: Frame, alignment: Alignment) -> tuple[dict[str, np.ndarray], Observation | None]:
+        """Return the pictures by their roles, and what the inspector saw."""
+        # A clip need not begin at zero, but its backdrop begins with it.
+        self.start = frame.seconds if math.isnan(self.start) else self.start
+        matte, view = self._matte(frame, alignment)
+        to_integers = compose.to_uint16 if frame.pixels.dtype == np.uint16 else compose.to_uint8
+        observation = None
+        if self.inspector is not None:
+            observation = self.inspector(view.src, matte, alignment, view.seconds)
+        pictures = (to_integers(self._picture(role, matte, view)) for role in self.roles)
+        return dict(zip(self.roles, (x.squeeze(-1).cpu().numpy() for x in pictures), strict=True)), observation
+
+    @torch.inference_mode()
+    def prime(self, frame: Frame, alignment: Alignment) -> None:
+        """Let the inspector see the frame before the next one."""
+        assert self.inspector is not None
+        matte, view = self._matte(frame, alignment)
+        self.inspector.prime(view.src, matte)
+
+    def _matte(self, frame: Frame, alignment: Alignment) -> tuple[Matte, _View]:
         bgr, covered = place_plate_and_cover(self.bgr, alignment)
         src = compose.from_integers(frame.pixels, device=self.matter.device)[None]
         seen = self.matter.matte(src, plate=bgr)
-        to_integers = compose.to_uint16 if frame.pixels.dtype == np.uint16 else compose.to_uint8
-        # A clip need not begin at zero, but its backdrop begins with it.
-        self.start = frame.seconds if self.start is None else self.start
         view = _View(src, bgr, covered, seen.pha, frame.seconds - self.start)
-        matte = self._overruled(seen, view, frame.seconds - (self.start if self.beginning is None else self.beginning))
-        return {role: to_integers(self._picture(role, matte, view)).squeeze(-1).cpu().numpy() for role in self.roles}
+        beginning = self.start if self.beginning is None else self.beginning
+        return self._overruled(seen, view, frame.seconds - beginning), view
 
     def _overruled(self, matte: Matte, view: _View, seconds: float) -> Matte:
         """Take the plate's light out of the foreground, and obey a person's mattes, which go by the clip's time."""
@@ -347,21 +648,6 @@ class _Lab:
         hidden = torch.maximum(view.seen, matte.pha)
         light = compose.shade(view.src, view.bgr, hidden, covered=view.covered)
         return backdrop * (1 - self.composite.keep_shadow * (1 - light))
-
-
-def _align(frames: Iterator[Frame], aligner: Aligner, plate: Plate) -> Iterator[tuple[Frame, Alignment]]:
-    first = True
-    for frame in frames:
-        alignment = aligner.align(frame.pixels)
-        if first:
-            _warn_of_plate(plate, frame, alignment)
-            first = False
-        yield frame, alignment
-
-
-def _develop(aligned: Iterator[tuple[Frame, Alignment]], lab: _Lab) -> Iterator[tuple[Frame, dict[str, np.ndarray]]]:
-    for frame, alignment in aligned:
-        yield frame, lab(frame, alignment)
 
 
 def _warn_of_plate(plate: Plate, frame: Frame, alignment: Alignment) -> None:

@@ -155,6 +155,10 @@ class FrameSource(Protocol):
 
     def __iter__(self) -> Iterator[Frame]: ...
 
+    def skip(self, count: int) -> None:
+        """Pass over the next frames, which takes less time than looking at them."""
+        ...
+
     def close(self) -> None:
         """Release the file or device; may be called twice."""
         ...

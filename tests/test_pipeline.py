@@ -78,6 +78,8 @@ class Collector(Sink):
 class EchoMatter:
     """Says that the frame is its own foreground and that all of it is subject; may raise at one frame."""
 
+    fingerprint = "echo"
+
     device = torch.device("cpu")
 
     def __init__(self, error=None, at=None):
@@ -261,6 +263,8 @@ def test_choices_out_of_range_are_refused_at_once(choice, said):
 class HalfMatter:
     """Says everywhere that half of it is subject, and of one colour."""
 
+    fingerprint = "half"
+
     device = torch.device("cpu")
 
     def matte(self, src, *, plate):
@@ -367,6 +371,8 @@ def test_light_of_hdr_is_not_mixed_by_another_curve(shots, make_clip, curve):
 
 class DiscMatter:
     """Sees a disc where it is, and its colour."""
+
+    fingerprint = "disc"
 
     device = torch.device("cpu")
     disc = torch.from_numpy(cv2.circle(np.zeros((120, 160), np.float32), (60, 60), 25, 1.0, -1, cv2.LINE_AA))

@@ -14,6 +14,7 @@ import numpy as np
 
 import bgmv2
 from bgmv2.metrics import mad
+from bgmv2.progress import Bar
 from bgmv2.video.open import open_source
 
 
@@ -38,15 +39,16 @@ def main() -> None:
     com, pha = args.output / "over_green.mp4", args.output / "alpha.mp4"
     matter = bgmv2.Matter()
     print(f"matting {args.sample / 'clip.mp4'}: {matter}", file=sys.stderr)
-    report = bgmv2.convert(
-        args.sample / "clip.mp4",
-        plate=args.sample / "plate.jpg",
-        com=com,
-        pha=pha,
-        encode=bgmv2.EncodeConfig(overwrite=True),
-        matter=matter,
-        progress=True,
-    )
+    with Bar() as watcher:
+        report = bgmv2.convert(
+            args.sample / "clip.mp4",
+            plate=args.sample / "plate.jpg",
+            com=com,
+            pha=pha,
+            encode=bgmv2.EncodeConfig(overwrite=True),
+            matter=matter,
+            watch=watcher,
+        )
     print(report)
     error = error_of(pha, args.sample / "alpha.mp4")
     print(f"alpha is {error:.4f} away from the truth on average (0 is perfect, 1 worst)")

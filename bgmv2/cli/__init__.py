@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.showwarning = _show_warning
             return args.run(args) or 0
     except KeyboardInterrupt:
-        _say("interrupted: nothing half-written was kept")
+        _say("interrupted: no half-written result bears its name")
         return 130
     except (Bgmv2Error, OSError, MemoryError) as error:
         if args.debug:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 import textwrap
+from dataclasses import asdict
 
 from bgmv2.cli import options
-from bgmv2.config import CompositeConfig, EncodeConfig, ReadConfig, RunConfig
+from bgmv2.config import CheckConfig, CompositeConfig, EncodeConfig, ReadConfig, RunConfig
 from bgmv2.matter import Matter
 from bgmv2.pipeline import convert
+from bgmv2.progress import Bar, JsonLines
 from bgmv2.video import formats
 
 EXAMPLES = """\
@@ -43,30 +45,41 @@ def add_parser(verbs: argparse._SubParsersAction) -> argparse.ArgumentParser:
     options.add_config(parser, CompositeConfig, options.COMPOSITE, "how to compose")
     options.add_config(parser, RunConfig, options.RUN, "how to compute")
     options.add_config(parser, EncodeConfig, options.ENCODE, "how to encode")
+    options.add_config(parser, CheckConfig, options.CHECK, "how to look the results over")
+    parser.add_argument(
+        "--json", action="store_true", help="tell progress and result to machines, as JSON objects, one in each line"
+    )
     return parser
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> int:
     """Do it."""
     config = options.read_config(args, RunConfig)
     composite = options.read_config(args, CompositeConfig)
     read = options.read_config(args, ReadConfig)
     encode = options.read_config(args, EncodeConfig)
+    check = options.read_config(args, CheckConfig)
     outputs = options.read_outputs(args)
     # Where frames go to standard output, nothing else may.
     said = sys.stderr if formats.RAW in outputs.values() else sys.stdout
-    matter = Matter.from_config(config)
-    print(matter, file=said, flush=True)
-    report = convert(
-        args.src,
-        plate=args.plate,
-        backdrop=args.backdrop,
-        composite=composite,
-        read=read,
-        run=config,
-        encode=encode,
-        matter=matter,
-        progress=True,
-        **outputs,
-    )
-    print(report, file=said)
+    with JsonLines(said) if args.json else Bar() as watcher:
+        matter = Matter.from_config(config)
+        if not args.json:
+            print(matter, file=said, flush=True)
+        report = convert(
+            args.src,
+            plate=args.plate,
+            backdrop=args.backdrop,
+            composite=composite,
+            read=read,
+            run=config,
+            encode=encode,
+            check=check,
+            matter=matter,
+            watch=watcher,
+            **outputs,
+        )
+        watcher.done(**asdict(report))
+    if not args.json:
+        print(report, file=said)
+    return 1 if report.differences else 0

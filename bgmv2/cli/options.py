@@ -156,10 +156,36 @@ ENCODE: dict[str, dict[str, Any]] = {
         help="quality of H.264, HEVC, VP9 and AV1 on H.264's scale, 0 to 51: lower is better and larger, 16 looks "
         "lossless, 0 is",
     ),
+    "resume": dict(
+        action="store_true",
+        help="go on with a run that was interrupted, given the same options; begin if there is none",
+    ),
+    "segment": dict(
+        type=int,
+        metavar="N",
+        help="make a run resumable after every N frames; each segment begins with a key frame",
+    ),
     "preset": dict(choices=get_args(Preset), help="speed of these: a slower one gives a smaller file"),
     "alpha_mode": dict(
         choices=get_args(AlphaMode),
         help="colours of --rgba as they are, or multiplied by alpha; auto is premultiplied in EXR, straight elsewhere",
+    ),
+}
+
+
+CHECK: dict[str, dict[str, Any]] = {
+    "verify": dict(
+        action="store_true",
+        help="compare each result with the clip when done, as bgmv2 verify does; exit code 1 if anything differs",
+    ),
+    "report": dict(
+        metavar="FILE.json",
+        help="say of each frame how it went: alignment, exposure, expected error, what was refined, flicker; with "
+        "pictures of the ten worst frames in a folder of the file's name",
+    ),
+    "repair": dict(
+        action="store_true",
+        help="matte spans that went badly once more, with more effort, before results are put together",
     ),
 }
 
@@ -174,6 +200,11 @@ def add_inputs(parser: argparse.ArgumentParser, src_help: str) -> None:
         help="the clean background: a picture from the same camera, filmed without the subject (NOT what goes behind "
         "the subject afterwards; that is --backdrop)",
     )
+    add_backdrop(parser)
+
+
+def add_backdrop(parser: argparse.ArgumentParser) -> None:
+    """Add what goes behind the subject."""
     parser.add_argument(
         "--backdrop",
         default=DEFAULT_BACKDROP,
@@ -189,7 +220,11 @@ def add_outputs(parser: argparse.ArgumentParser, about: str | None = None) -> No
     for role, text in ROLES.items():
         names = ["-o", "--com"] if role == "com" else [f"--{role}"]
         group.add_argument(*names, metavar="OUT", dest=role, help=text)
-    group.add_argument("--overwrite", action="store_true", help="replace results that are there already")
+    group.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace results that are there already, and begin anew where a run was interrupted",
+    )
 
 
 def add_config(parser: argparse.ArgumentParser, config: type, flags: dict[str, dict[str, Any]], title: str) -> None:
@@ -198,7 +233,7 @@ def add_config(parser: argparse.ArgumentParser, config: type, flags: dict[str, d
     group = parser.add_argument_group(title)
     for name, settings in flags.items():
         default = defaults[name]
-        text = settings["help"] if default is None else f"{settings['help']} (default: {default})"
+        text = settings["help"] if default in (None, False) else f"{settings['help']} (default: {default})"
         group.add_argument(f"--{name.replace('_', '-')}", default=default, **{**settings, "help": text})
 
 

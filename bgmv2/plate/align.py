@@ -10,9 +10,10 @@ plate pixels to frame pixels at full resolution; x points right, y down, and the
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import median
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -161,6 +162,34 @@ class Aligner:
         """What became of the frames so far."""
         inliers, residuals = zip(*self._evidence, strict=True) if self._evidence else ((0,), (0.0,))
         return AlignReport(**self._statuses, inliers=median(inliers), residual=median(residuals))
+
+    @property
+    def last(self) -> Alignment:
+        """What was said of the latest frame."""
+        return self._last
+
+    def state(self) -> dict[str, Any]:
+        """Return what the aligner remembers of the frames so far, all of which goes through JSON unchanged."""
+        last = {name: x.tolist() if isinstance(x, np.ndarray) else x for name, x in vars(self._last).items()}
+        return {
+            "last": last,
+            "known": self._is_known,
+            "lit": self._is_lit,
+            "rumour": None if self._rumour is None else self._rumour.tolist(),
+            "confirmations": self._confirmations,
+            "statuses": dict(self._statuses),
+            "evidence": list(self._evidence),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Remember what another aligner of the same plate and mode did when it returned `state`."""
+        arrays = {name: np.array(state["last"][name]) for name in ("homography", "gain", "bias")}
+        self._last = Alignment(**{**state["last"], **arrays})
+        self._is_known, self._is_lit = state["known"], state["lit"]
+        self._rumour = None if state["rumour"] is None else np.array(state["rumour"])
+        self._confirmations = state["confirmations"]
+        self._statuses = Counter(state["statuses"])
+        self._evidence = deque(map(tuple, state["evidence"]), maxlen=_REMEMBERED)
 
     def align(self, pixels: np.ndarray) -> Alignment:
         """Find the plate in the next frame. No picture makes this fail: what cannot be measured is held.

@@ -34,6 +34,7 @@ class Codec:
         odd: pixel format by bits for odd sizes, where the usual one cannot hold them.
         full_range: it can store 0..255; otherwise everything is stored as 16..235.
         tag: its name in .mp4 and .mov, where FFmpeg's choice is not the one that plays everywhere.
+        store: FFmpeg's name of a container that gives its packets back bit for bit, with their transparency.
     """
 
     title: str
@@ -44,6 +45,7 @@ class Codec:
     odd: Mapping[int, str] = field(default_factory=dict)
     full_range: bool = True
     tag: str | None = None
+    store: str = "nut"
 
 
 def _x264(encoder: str, encode: EncodeConfig, info: VideoInfo) -> dict[str, str]:
@@ -104,12 +106,13 @@ CODECS: dict[str, Codec] = {
         tag="hvc1",  # Apple plays no other
     ),
     "av1": Codec("AV1", ("libsvtav1", "libaom-av1"), _av1, {8: "yuv420p", 10: "yuv420p10le"}),
-    "vp9": Codec("VP9", ("libvpx-vp9",), _vp9, {8: "yuv420p"}, {8: "yuva420p"}),
+    "vp9": Codec("VP9", ("libvpx-vp9",), _vp9, {8: "yuv420p"}, {8: "yuva420p"}, store="matroska"),
     "prores": Codec(
         *("ProRes", ("prores_ks",), _nothing, {10: "yuv422p10le"}, {10: "yuva444p10le"}),
         full_range=False,
+        store="matroska",
     ),
-    "qtrle": Codec("QuickTime Animation", ("qtrle",), _nothing, {8: "rgb24"}, {8: "argb"}),
+    "qtrle": Codec("QuickTime Animation", ("qtrle",), _nothing, {8: "rgb24"}, {8: "argb"}, store="mov"),
     "ffv1": Codec(
         *("FFV1", ("ffv1",), lambda encoder, encode, info: {"level": "3", "slicecrc": "1"}),
         {8: "bgr0", 10: "gbrp10le", 12: "gbrp12le", 16: "gbrp16le"},

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bgmv2.config import EncodeConfig, ReadConfig
 from bgmv2.errors import OutputError
@@ -55,12 +56,14 @@ class Result:
         alpha: its frames are RGBA; otherwise RGB or grey.
         layer: its name, if it is a layer of EXR pictures.
         origin: the clip whose sound, subtitles, chapters and metadata are copied, where the format has them.
+        kept: what the last `checkpoint` of an earlier run's sink returned, to go on behind it; None begins anew.
     """
 
     path: str | os.PathLike[str]
     alpha: bool = False
     layer: str = ""
     origin: Origin | None = None
+    kept: Mapping[str, Any] | None = None
 
 
 def open_sink(
@@ -88,8 +91,8 @@ def open_sink(
         OutputExistsError: the result is there already.
         VideoError: the clip of `origin` cannot be read.
     """
-    result = Result(path, alpha=alpha, origin=origin)
-    return SINKS[_kind_of(path)](result, info, encode or EncodeConfig())
+    ((_, sink),) = open_sinks({"": Result(path, alpha=alpha, origin=origin)}, info, encode=encode)
+    return sink
 
 
 def open_sinks(
@@ -114,10 +117,10 @@ def open_sinks(
     for keys in together.values():
         if len(keys) == 1:
             result = results[keys[0]]
-            yield keys[0], open_sink(result.path, info, alpha=result.alpha, encode=encode, origin=result.origin)
+            yield keys[0], SINKS[_kind_of(result.path)](result, info, encode or EncodeConfig())
             continue
         picture = next((key for key in keys if results[key].alpha), keys[0])
-        sink = ImagePatternSink(results[picture].path, info, encode=encode)
+        sink = ImagePatternSink(results[picture].path, info, encode=encode, kept=results[picture].kept)
         names = ["" if key == picture else results[key].layer for key in keys]
         yield from zip(keys, share(sink, names), strict=True)
 
@@ -152,15 +155,15 @@ def _kind_of(path: str | os.PathLike[str]) -> str:
 
 
 def _video(result: Result, info: VideoInfo, encode: EncodeConfig) -> Sink:
-    return VideoWriter(result.path, info, alpha=result.alpha, encode=encode, origin=result.origin)
+    return VideoWriter(result.path, info, alpha=result.alpha, encode=encode, origin=result.origin, kept=result.kept)
 
 
 def _pattern(result: Result, info: VideoInfo, encode: EncodeConfig) -> Sink:
-    return ImagePatternSink(result.path, info, encode=encode)
+    return ImagePatternSink(result.path, info, encode=encode, kept=result.kept)
 
 
 def _folder(result: Result, info: VideoInfo, encode: EncodeConfig) -> Sink:
-    return ImageFolderSink(result.path, info, encode=encode)
+    return ImageFolderSink(result.path, info, encode=encode, kept=result.kept)
 
 
 def _raw(result: Result, info: VideoInfo, encode: EncodeConfig) -> Sink:

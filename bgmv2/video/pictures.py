@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 
 from bgmv2.config import EncodeConfig
@@ -18,11 +18,11 @@ from bgmv2.video.exr import import_openexr, write_exr
 from bgmv2.video.formats import PICTURES
 from bgmv2.video.images import encode_image
 from bgmv2.video.sequence import Pattern
-from bgmv2.video.sink import Sink, as_ordered, beside, cannot_write, check_folder
+from bgmv2.video.sink import ResumableSink, Sink, as_ordered, check_folder, settle
 
 
-class PictureSink(Sink):
-    """Numbered pictures, written into a hidden folder and brought to their final place on `close`.
+class PictureSink(ResumableSink):
+    """Numbered pictures, which grow in a hidden folder and are brought to their final place on `close`.
 
     Timestamps and sound are not kept.
 
@@ -31,29 +31,32 @@ class PictureSink(Sink):
         pattern: names of the pictures.
         info: of the frames to come.
         encode: how transparency is written, and whether earlier pictures are replaced.
+        kept: what the last `checkpoint` of an earlier run returned, to go on behind it.
 
     Raises:
         OutputError: nothing can be written there.
         OutputExistsError: such pictures are there already.
     """
 
-    def __init__(self, path: Path, pattern: Pattern, info: VideoInfo, encode: EncodeConfig) -> None:
-        self._path = path
+    def __init__(
+        self, path: Path, pattern: Pattern, info: VideoInfo, encode: EncodeConfig, kept: Mapping[str, Any] | None
+    ) -> None:
         self._pattern = pattern
         self._suffix = Path(pattern.name(0)).suffix.lower()
         self._info = info
         self._encode = encode
-        self._count = 0
-        self._open = True
+        # Frames of the whole clip, and the next one's number, which is lower while a segment is written anew.
+        self._count: int = 0 if kept is None else kept.get("frames", 0)
+        self._next = self._settled = self._count
         if self._suffix == ".exr":
             import_openexr(path, OutputError)
-        self._check()
-        # Beside the folder, or in it if other things lie there, which may be on another disk than the folder above.
-        self._temporary = self._hidden()
-        try:
-            self._temporary.mkdir()
-        except OSError as error:
-            raise cannot_write(path, error) from error
+        if kept is None or not kept.get("whole"):
+            self._check(path)
+        super().__init__(path, kept)
+        self._pictures = self._parts.folder / "pictures"
+        with self._reporting():
+            if not self._is_whole:
+                self._pictures.mkdir(exist_ok=True)
 
     def write(self, frame: Frame) -> None:
         """Write one frame as a picture.
@@ -63,7 +66,7 @@ class PictureSink(Sink):
 
         Raises:
             ValueError: the sink is closed.
-            OutputError: the disk is full or fails; nothing is left behind.
+            OutputError: the disk is full or fails; what was written since the last checkpoint is removed.
         """
         self.write_layers({"": frame.pixels})
 
@@ -75,62 +78,67 @@ class PictureSink(Sink):
 
         Raises:
             ValueError: the sink is closed.
-            OutputError: the disk is full or fails; nothing is left behind.
+            OutputError: the disk is full or fails; what was written since the last checkpoint is removed.
         """
-        if not self._open:
+        if not self._open or self._is_whole:
             raise ValueError("these pictures are closed, so they take no more frames")
-        file = self._temporary / self._pattern.name(self._info.number + self._count)
-        try:
+        file = self._file(self._next)
+        with self._reporting():
             if self._suffix == ".exr":
                 premultiply = self._encode.alpha_mode != "straight"
                 write_exr(file, layers, color=self._info.color, aspect=self._info.aspect, premultiply=premultiply)
             else:
                 (pixels,) = layers.values()
                 file.write_bytes(self._encoded(pixels))
-        except (OSError, cv2.error) as error:
-            self.discard()
-            raise cannot_write(self._path, error) from error
-        self._count += 1
+        self._next += 1
+        self._count = max(self._count, self._next)
 
-    def close(self) -> None:
-        """Bring the pictures to their place; does nothing the second time.
+    def rewrite(self, segment: int, frame: int) -> None:
+        """Write pictures anew; see `Sink.rewrite`."""
+        self._save()
+        self._next = self._settled = frame
 
-        Raises:
-            OutputError: no frame was written, or the pictures cannot be moved; nothing is left behind.
-            OutputExistsError: pictures of these names have appeared meanwhile.
-        """
-        if not self._open:
-            return
-        try:
-            if not self._count:
-                raise OutputError(f"{self._path} was not written: there was no frame to put into it")
-            self._check()
-            self._publish()
-        except OutputError:
-            self.discard()
-            raise
-        except OSError as error:
-            self.discard()
-            raise cannot_write(self._path, error) from error
-        self._open = False
+    def finish(self) -> dict[str, Any]:
+        """Make the pictures whole, in all but their place; see `ResumableSink.finish`."""
+        return {**super().finish(), "frames": self._count}
 
-    def discard(self) -> None:
-        """Remove what was written so far; does nothing after `close`."""
-        if self._open:
-            self._open = False
-            shutil.rmtree(self._temporary, ignore_errors=True)
+    def _save(self) -> dict[str, Any]:
+        for index in range(self._settled, self._next):
+            settle(self._file(index))
+        settle(self._pictures)
+        self._settled = self._next
+        return {"frames": self._count}
 
-    @abstractmethod
-    def _check(self) -> None:
-        """Raise if the pictures could not be brought to their place now."""
+    def _complete(self) -> None:
+        if not self._count:
+            raise OutputError(f"{self._path} was not written: there was no frame to put into it")
+        self._save()
+        # What a run that was ended had written behind its last checkpoint.
+        for file in self._pictures.iterdir():
+            if self._pattern.number(file.name) not in self._numbers:
+                file.unlink()
 
-    @abstractmethod
-    def _hidden(self) -> Path:
-        """Choose where they are written first."""
-
-    @abstractmethod
     def _publish(self) -> None:
-        """Bring them to their place."""
+        if self._pictures.exists():
+            self._bring()
+
+    def _release(self) -> None:
+        pass
+
+    @property
+    def _numbers(self) -> range:
+        return range(self._info.number, self._info.number + self._count)
+
+    @abstractmethod
+    def _check(self, path: Path) -> None:
+        """Raise if pictures of this path could not be brought to their place now."""
+
+    @abstractmethod
+    def _bring(self) -> None:
+        """Bring them to their place; goes on where a run was ended that had begun with it."""
+
+    def _file(self, index: int) -> Path:
+        return self._pictures / self._pattern.name(self._info.number + index)
 
     def _encoded(self, pixels: np.ndarray) -> bytes:
         is_premultiplied = self._encode.alpha_mode == "premultiplied"
@@ -145,18 +153,26 @@ class ImageFolderSink(PictureSink):
         info: of the frames to come.
         encode: how transparency is written, and whether to replace a folder that holds nothing but such numbered PNG.
             No other folder is ever replaced.
+        kept: as that of `PictureSink`.
 
     Raises:
         OutputError: nothing can be written there, or it holds other files.
         OutputExistsError: it holds numbered PNG already.
     """
 
-    def __init__(self, path: str | os.PathLike[str], info: VideoInfo, *, encode: EncodeConfig | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        info: VideoInfo,
+        *,
+        encode: EncodeConfig | None = None,
+        kept: Mapping[str, Any] | None = None,
+    ) -> None:
         folder = Path(path).absolute()
-        super().__init__(folder, Pattern(folder, "", 6, ".png"), info, encode or EncodeConfig())
+        super().__init__(folder, Pattern(folder, "", 6, ".png"), info, encode or EncodeConfig(), kept)
 
-    def _check(self) -> None:
-        folder = self._path
+    def _check(self, path: Path) -> None:
+        folder = path
         check_folder(folder)
         if not folder.exists():
             return
@@ -169,32 +185,29 @@ class ImageFolderSink(PictureSink):
         if names and not self._encode.overwrite:
             raise OutputExistsError(f"{folder} is there already; choose another name, or allow --overwrite")
 
-    def _hidden(self) -> Path:
-        return beside(self._path)
-
-    def _publish(self) -> None:
-        if not self._path.exists():
-            self._temporary.rename(self._path)
-            return
-        old = beside(self._path)
-        self._path.rename(old)
+    def _bring(self) -> None:
+        self._check(self._path)
+        old = self._parts.folder / "earlier"
+        if self._path.exists():
+            self._path.rename(old)
         try:
-            self._temporary.rename(self._path)
+            self._pictures.rename(self._path)
         except OSError:
-            old.rename(self._path)
+            if old.exists():
+                old.rename(self._path)
             raise
-        shutil.rmtree(old)
 
 
 class ImagePatternSink(PictureSink):
     """Numbered pictures by a pattern, ``out/shot.####.exr`` or ``out/shot.%04d.exr``, beside whatever else is there.
 
-    The folder is made if it is missing. On `close` all pictures are moved into it, one by one.
+    The folder is made if it is missing. On `close` all pictures come out of a hidden one in it, one by one.
 
     Args:
         path: the pattern; its suffix is one of `formats.PICTURES`.
         info: of the frames to come.
         encode: how transparency is written, and whether pictures of these names are replaced, all of them.
+        kept: as that of `PictureSink`.
 
     Raises:
         OutputError: nothing can be written there, the pattern has not one place for the number, or the package for EXR
@@ -202,7 +215,14 @@ class ImagePatternSink(PictureSink):
         OutputExistsError: there is a picture of such a name already.
     """
 
-    def __init__(self, path: str | os.PathLike[str], info: VideoInfo, *, encode: EncodeConfig | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        info: VideoInfo,
+        *,
+        encode: EncodeConfig | None = None,
+        kept: Mapping[str, Any] | None = None,
+    ) -> None:
         path = Path(path).absolute()
         if path.suffix.lower() not in PICTURES:
             raise OutputError(f"{path} is no pattern of pictures; use one of {', '.join(PICTURES)} at its end")
@@ -210,33 +230,32 @@ class ImagePatternSink(PictureSink):
             pattern = Pattern.of(path)
         except VideoError as error:
             raise OutputError(str(error)) from error
-        super().__init__(path, pattern, info, encode or EncodeConfig())
+        self._is_new = not pattern.folder.exists()
+        super().__init__(path, pattern, info, encode or EncodeConfig(), kept)
 
-    def _check(self) -> None:
+    def _check(self, path: Path) -> None:
         folder = self._pattern.folder
-        check_folder(self._path if folder.exists() else folder)
+        check_folder(path if folder.exists() else folder)
         there = next(iter(self._pattern.found().values()), None)
         if there is not None and not self._encode.overwrite:
             raise OutputExistsError(f"{there} is there already; choose another name, or allow --overwrite")
 
-    def _hidden(self) -> Path:
-        folder = self._pattern.folder
-        return beside(self._path.with_suffix("")) if folder.exists() else beside(folder)
+    def _bring(self) -> None:
+        files = list(self._pictures.iterdir())
+        if len(files) == self._count:  # else an earlier run has begun with it, and what is there is ours
+            self._check(self._path)
+        for file in files:
+            os.replace(file, self._pattern.folder / file.name)
+        for number, earlier in self._pattern.found().items():
+            if number not in self._numbers:
+                earlier.unlink()
 
-    def _publish(self) -> None:
-        folder = self._pattern.folder
-        if not folder.exists():
-            self._temporary.rename(folder)
-            return
-        earlier = self._pattern.found()
-        for file in self._temporary.iterdir():
-            number = self._pattern.number(file.name)
-            assert number is not None
-            os.replace(file, folder / file.name)
-            earlier.pop(number, None)
-        for file in earlier.values():
-            file.unlink()
-        self._temporary.rmdir()
+    def discard(self) -> None:
+        """Discard them; see `Sink.discard`. The folder goes, too, if it was made for them."""
+        super().discard()
+        if self._is_new:
+            with contextlib.suppress(OSError):  # pictures or others' files lie in it
+                self._pattern.folder.rmdir()
 
 
 class Layer(Sink):
@@ -254,6 +273,18 @@ class Layer(Sink):
     def write(self, frame: Frame) -> None:
         """Add one frame of this layer; arguments and errors as those of `PictureSink.write`."""
         self._shared.add(self._name, frame.pixels)
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Bring all layers to the disk; see `Sink.checkpoint`."""
+        return self._shared.sink.checkpoint()
+
+    def rewrite(self, segment: int, frame: int) -> None:
+        """Write all layers of some frames anew; see `Sink.rewrite`."""
+        self._shared.sink.rewrite(segment, frame)
+
+    def finish(self) -> dict[str, Any]:
+        """Make the pictures whole; see `Sink.finish`."""
+        return self._shared.sink.finish()
 
     def close(self) -> None:
         """Finish this layer; with the last one the pictures come to their place, as by `PictureSink.close`."""

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Generator, Iterable, Iterator
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from math import atan2, degrees, floor
 from pathlib import Path
 from types import TracebackType
@@ -78,7 +78,7 @@ class VideoReader:
             first = next(self._frames, None)
             if first is None:
                 raise self._nothing()
-            self._first = first
+            self._ahead = chain([first], self._frames)
             self._matrix = _display_matrix(self._example)
             self.info = self._describe(self._example)
         except BaseException:
@@ -87,13 +87,18 @@ class VideoReader:
         self._to_rgb = ToRGB(matrix=self.info.color.matrix, deep=self.info.bits > 8)
 
     def __iter__(self) -> Iterator[Frame]:
-        for decoded, pts in chain([self._first], self._frames):
+        for decoded, pts in self._ahead:
             yield Frame(_upright(self._pixels(decoded, pts), self._matrix), pts, self._time_base)
 
     def instants(self) -> Iterator[Fraction]:
         """Say when each frame is shown, in seconds, in place of the frames themselves: no colours are converted."""
-        for _, pts in chain([self._first], self._frames):
+        for _, pts in self._ahead:
             yield pts * self._time_base
+
+    def skip(self, count: int) -> None:
+        """Pass over the next frames: they are decoded, as what follows needs them, but no colours are converted."""
+        for _ in islice(self._ahead, count):
+            pass
 
     def close(self) -> None:
         """Release the file; may be called twice."""

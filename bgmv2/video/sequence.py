@@ -90,6 +90,10 @@ class ImageSequence:
         for index, _ in self._files:
             yield index * self.info.time_base
 
+    def skip(self, count: int) -> None:
+        """Pass over the next pictures, which are not read."""
+        self._files = self._files[count:]
+
     def close(self) -> None:
         """Do nothing: no file stays open."""
 

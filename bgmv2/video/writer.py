@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import av.error
 import numpy as np
+from av.codec.context import CodecContext, Flags
 from av.container import OutputContainer
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
@@ -22,16 +25,19 @@ from bgmv2.errors import Bgmv2Warning, OutputError
 from bgmv2.types import Frame, VideoInfo
 from bgmv2.video.carry import Carrier, Origin
 from bgmv2.video.color import RGB_MATRIX, ToCodedRGB, ToYUV, is_rgb, known_matrix
-from bgmv2.video.formats import Choice, choose
+from bgmv2.video.formats import choose
 from bgmv2.video.matroska import reserve_aspect, write_aspect
-from bgmv2.video.sink import Sink, as_ordered, beside, cannot_write, check_file
+from bgmv2.video.sink import ResumableSink, as_ordered, check_file, settle
 
 # SVT-AV1 tells its settings on stderr, and its errors, which FFmpeg tells us.
 os.environ.setdefault("SVT_LOG", "0")
 
 
-class VideoWriter(Sink):
-    """A clip written beside its final name, which it takes on `close`.
+class VideoWriter(ResumableSink):
+    """A clip that grows in segments beside its final name, which it takes on `close`.
+
+    Each segment is encoded by an encoder of its own and kept in a file of its own; the clip is put together of them at
+    the end. So it is the same clip whether one run wrote it or several.
 
     Timestamps are kept: variable frame rate, a start other than zero, and the distance to the sound survive. mp4 and
     mov hold them exactly, mkv and webm in milliseconds. Only if the clip's beginning was not asked for, the first frame
@@ -46,6 +52,7 @@ class VideoWriter(Sink):
         alpha: the frames are RGBA; otherwise RGB or grey.
         encode: codec, quality, speed, and whether an existing file is replaced.
         origin: the clip whose sound, subtitles, chapters and metadata are copied; None for a bare result.
+        kept: what the last `checkpoint` of an earlier run returned, to go on behind it.
 
     Raises:
         OutputError: the suffix cannot hold this, or nothing can be written there.
@@ -61,37 +68,57 @@ class VideoWriter(Sink):
         alpha: bool = False,
         encode: EncodeConfig | None = None,
         origin: Origin | None = None,
+        kept: Mapping[str, Any] | None = None,
     ) -> None:
+        final = Path(path)
         self.info = info
-        self._path = Path(path)
         self._alpha = alpha
         self._encode = encode or EncodeConfig()
-        choice = choose(self._path, info, alpha=alpha, encode=self._encode)
-        check_file(self._path, overwrite=self._encode.overwrite)
-        if choice.bits < info.bits:
+        self._choice = choose(final, info, alpha=alpha, encode=self._encode)
+        is_published = kept is not None and bool(kept.get("whole"))
+        check_file(final, overwrite=self._encode.overwrite or is_published)
+        super().__init__(final, kept)
+        self._whole = self._parts.folder / f"whole{final.suffix}"
+        earlier = kept or {}
+        self._segment: int = earlier.get("segments", 0)
+        self._segments = self._segment
+        self._zero: int = earlier.get("zero", 0)
+        self._last: int | None = earlier.get("last")
+        # Of the whole clip, where `_last` may be of a segment that is written anew.
+        self._final: int | None = self._last
+        self._is_again = False
+        self._store: _Store | None = None
+        self._container: OutputContainer | None = None
+        self._carrier: Carrier | None = None
+        if self._is_whole:
+            return
+        if self._choice.bits < info.bits:
             warnings.warn(
-                f"{self._path.name} keeps {choice.bits} of the clip's {info.bits} bits: {choice.codec.title} holds no "
-                f"more in {self._path.suffix}; .mkv with FFV1 and numbered pictures do",
+                f"{final.name} keeps {self._choice.bits} of the clip's {info.bits} bits: {self._choice.codec.title} "
+                f"holds no more in {final.suffix}; .mkv with FFV1 and numbered pictures do",
                 Bgmv2Warning,
                 stacklevel=2,
             )
-        self._temporary = beside(self._path)
-        self._zero = 0
-        self._count = 0
-        self._last: int | None = None
-        self._open = True
-        self._container: OutputContainer | None = None
-        self._carrier: Carrier | None = None
         with self._reporting():
-            options = _container_options(self._path.suffix.lower(), info.time_base)
-            self._container = container = av.open(f"file:{self._temporary}", "w", container_options=options)
-            self._stream = self._add_stream(container, choice)
-            if origin is not None:
-                self._carrier = Carrier(origin, container, self._stream, info=info, name=self._path)
-            self._is_patched = info.aspect != 1 and container.format.name in ("matroska", "webm")
-            if self._is_patched:
-                reserve_aspect(container, self._stream)
-            container.start_encoding()
+            self._open_container(origin)
+
+    def _open_container(self, origin: Origin | None) -> None:
+        """Begin the clip, so that what it cannot hold is known before hours of work."""
+        info = self.info
+        options = _container_options(self._path.suffix.lower(), info.time_base)
+        self._container = container = av.open(f"file:{self._whole}", "w", container_options=options)
+        stream = container.add_stream(self._choice.encoder, rate=info.rate, options=self._choice.options)
+        assert isinstance(stream, VideoStream)
+        self._stream = stream
+        self._set_up(stream.codec_context, tag=container.format.name in ("mp4", "mov"))
+        # The clip's own encoder tells what belongs into the clip's head, and encodes the first segment.
+        self._encoder: VideoCodecContext | None = stream.codec_context
+        if origin is not None:
+            self._carrier = Carrier(origin, container, stream, info=info, name=self._path)
+        self._is_patched = info.aspect != 1 and container.format.name in ("matroska", "webm")
+        if self._is_patched:
+            reserve_aspect(container, stream)
+        container.start_encoding()
 
     def write(self, frame: Frame) -> None:
         """Encode one frame.
@@ -101,9 +128,9 @@ class VideoWriter(Sink):
 
         Raises:
             ValueError: it is not, or the writer is closed.
-            OutputError: the disk is full or fails; nothing is left behind.
+            OutputError: the disk is full or fails; what was written since the last checkpoint is removed.
         """
-        if not self._open:
+        if not self._open or self._is_whole:
             raise ValueError("this writer is closed, so it takes no more frames")
         pixels = frame.pixels
         if pixels.shape[:2] != (self.info.height, self.info.width) or (pixels.shape[2:] == (4,)) != self._alpha:
@@ -113,62 +140,107 @@ class VideoWriter(Sink):
         if self._last is not None and pts <= self._last:
             raise ValueError(f"frames come in order of presentation, got {pts = } after {self._last}")
         with self._reporting():
-            if self._last is None:
+            if self._final is None:
                 self._zero = 0 if self.info.start is None else pts
-                if self._carrier is not None:
-                    self._carrier.begin(self._zero * self.info.time_base)
             self._last = pts
-            self._count += 1
-            self._mux(self._stream.encode(self._coded(as_ordered(pixels, self._encode), pts - self._zero)))
+            self._final = pts if self._final is None else max(self._final, pts)
+            if self._store is None:
+                file = self._file(self._segment, again=self._is_again)
+                self._store = _Store(file, self._choice.codec.store, self._stream)
+                self._encoder = self._encoder or self._new_encoder()
+            assert self._encoder is not None
+            self._store.add(self._encoder.encode(self._coded(as_ordered(pixels, self._encode), pts - self._zero)))
 
-    def close(self) -> None:
-        """Finish the clip and give it its name; does nothing the second time.
+    def rewrite(self, segment: int, frame: int) -> None:
+        """Write a segment anew; see `Sink.rewrite`."""
+        self._end_segment()
+        self._segment, self._last, self._is_again = segment, None, True
 
-        Raises:
-            OutputError: no frame was written, the disk is full or fails; nothing is left behind.
-            OutputExistsError: a file of that name has appeared meanwhile.
-        """
-        if not self._open:
+    def _save(self) -> dict[str, Any]:
+        self._end_segment()
+        return {"segments": self._segments, "zero": self._zero, "last": self._final}
+
+    def _end_segment(self) -> None:
+        if self._store is None:
             return
-        if self._last is None:
-            self.discard()
+        assert self._encoder is not None
+        packets = self._encoder.encode(None)
+        if self._store.frames + len(packets) <= 2:
+            # x265 tells decoding times from the third frame on, and garbage if there is none.
+            for packet in packets:
+                packet.dts = packet.pts
+        self._store.add(packets)
+        self._store.close()
+        self._store = self._encoder = None
+        self._segment += 1
+        self._segments = max(self._segments, self._segment)
+
+    def _complete(self) -> None:
+        self._end_segment()
+        if self._final is None:
             raise OutputError(f"{self._path} was not written: there was no frame to put into it")
-        with self._reporting():
-            packets = self._stream.encode(None)
-            if self._count <= 2:
-                # x265 tells decoding times from the third frame on, and garbage if there is none.
-                for packet in packets:
-                    packet.dts = packet.pts
-            self._mux(packets)
-            if self._carrier is not None:
-                self._carrier.finish((self._last - self._zero) * self.info.time_base + 1 / self.info.rate)
-            assert self._container is not None
-            self._container.close()
-            if self._is_patched:
-                write_aspect(self._temporary, self.info.width, self.info.height, self.info.aspect)
-            check_file(self._path, overwrite=self._encode.overwrite)
-            os.replace(self._temporary, self._path)
-        self._open = False
+        assert self._container is not None
+        if self._carrier is not None:
+            self._carrier.begin(self._zero * self.info.time_base)
+        before = None
+        for segment in range(self._segments):
+            again = self._file(segment, again=True)
+            file = again if again.exists() else self._file(segment)
+            for packet in _Store.read(file, self._choice.codec.store):
+                assert packet.dts is not None
+                if before is not None and packet.dts <= before:
+                    # Where the rate of frames varies, an encoder may begin earlier than the one before it ended.
+                    packet.dts = before + 1
+                before, packet.time_base, packet.stream = packet.dts, self.info.time_base, self._stream
+                if self._carrier is not None:
+                    # Sound goes just ahead of the picture, so that neither piles up in memory.
+                    self._carrier.copy(until=before * self.info.time_base)
+                self._container.mux(packet)
+        if self._carrier is not None:
+            self._carrier.finish((self._final - self._zero) * self.info.time_base + 1 / self.info.rate)
+        self._container.close()
+        if self._is_patched:
+            write_aspect(self._whole, self.info.width, self.info.height, self.info.aspect)
+        settle(self._whole)
 
-    def discard(self) -> None:
-        """Remove what was written so far; does nothing after `close`."""
-        if not self._open:
-            return
-        self._open = False
+    def _publish(self) -> None:
+        if self._whole.exists():
+            check_file(self._path, overwrite=self._encode.overwrite)
+            os.replace(self._whole, self._path)
+        elif not self._path.exists():
+            raise OutputError(f"{self._path} was written, but is gone; start anew with --overwrite")
+
+    def _release(self) -> None:
         if self._carrier is not None:
             self._carrier.close()
+        if self._is_whole:
+            return
         # Gone before it is closed, FFmpeg does not spend minutes on moving its index to the front.
-        with contextlib.suppress(OSError):
-            self._temporary.unlink(missing_ok=True)
-        if self._container is not None:
-            with contextlib.suppress(av.error.FFmpegError, OSError):
-                self._container.close()
-        self._temporary.unlink(missing_ok=True)
+        for file in (self._whole, *((self._store.file,) if self._store is not None else ())):
+            with contextlib.suppress(OSError):
+                file.unlink(missing_ok=True)
+        for container in (self._container, None if self._store is None else self._store.container):
+            if container is not None:
+                with contextlib.suppress(av.error.FFmpegError, OSError):
+                    container.close()
+        self._whole.unlink(missing_ok=True)
 
-    def _add_stream(self, container: OutputContainer, choice: Choice) -> VideoStream:
-        stream = container.add_stream(choice.encoder, rate=self.info.rate, options=choice.options)
-        assert isinstance(stream, VideoStream)
-        color, context = self.info.color, stream.codec_context
+    def _file(self, segment: int, *, again: bool = False) -> Path:
+        # What is written anew has a name of its own: a segment is two files, which cannot be replaced as one.
+        return self._parts.folder / f"{segment:06d}{'-again' * again}.{self._choice.codec.store}"
+
+    def _new_encoder(self) -> VideoCodecContext:
+        context = CodecContext.create(self._choice.encoder, "w")
+        assert isinstance(context, VideoCodecContext)
+        context.options = dict(self._choice.options)
+        context.framerate = self.info.rate
+        # As the clip's own does: containers keep it in their head.
+        context.flags |= Flags.global_header
+        self._set_up(context, tag=False)
+        return context
+
+    def _set_up(self, context: VideoCodecContext, *, tag: bool) -> None:
+        choice, color = self._choice, self.info.color
         self._to_coded: ToYUV | ToCodedRGB
         if is_rgb(choice.pixel_format):
             matrix, full_range = RGB_MATRIX, True
@@ -185,7 +257,7 @@ class VideoWriter(Sink):
         context.sample_aspect_ratio = self.info.aspect
         context.colorspace, context.color_range = matrix, ColorRange.JPEG if full_range else ColorRange.MPEG
         context.color_primaries, context.color_trc = color.primaries, color.transfer
-        if choice.codec.tag is not None and container.format.name in ("mp4", "mov"):
+        if choice.codec.tag is not None and tag:
             context.codec_tag = choice.codec.tag
         try:
             context.open()
@@ -195,7 +267,6 @@ class VideoWriter(Sink):
                 f"{self._path} cannot be written: {choice.encoder} refuses {self.info.width}x{self.info.height} "
                 f"with {given}; check these, or choose another --codec"
             ) from error
-        return stream
 
     def _coded(self, pixels: np.ndarray, pts: int) -> av.VideoFrame:
         picture = self._to_coded(pixels)
@@ -204,24 +275,57 @@ class VideoWriter(Sink):
         picture.color_primaries, picture.color_trc = self.info.color.primaries, self.info.color.transfer
         return picture
 
-    def _mux(self, packets: list[Packet]) -> None:
-        assert self._container is not None
-        for packet in packets:
-            if self._carrier is not None and packet.dts is not None:
-                # Sound goes just ahead of the picture, so that neither piles up in memory.
-                self._carrier.copy(until=Fraction(packet.dts) * packet.time_base)
-            self._container.mux(packet)
 
-    @contextlib.contextmanager
-    def _reporting(self) -> Iterator[None]:
-        """Discard everything on any error, and tell errors of the disk and the encoder in one line."""
-        try:
-            yield
-        except BaseException as error:
-            self.discard()
-            if isinstance(error, av.error.FFmpegError | OSError) and not isinstance(error, OutputError):
-                raise cannot_write(self._path, error) from error
-            raise
+class _Store:
+    """The packets of one segment: what is in them in a container, and beside it their times, which few containers keep.
+
+    Args:
+        file: to write; it appears whole or not at all.
+        kind: FFmpeg's name of the container.
+        film: the stream that the packets belong to.
+    """
+
+    def __init__(self, file: Path, kind: str, film: VideoStream) -> None:
+        self._final = file
+        self.file = file.with_suffix(".part")
+        self.container = av.open(f"file:{self.file}", "w", format=kind)
+        self._stream = self.container.add_stream_from_template(film, opaque=True)
+        self.container.start_encoding()
+        self._times: list[tuple[int, int, int]] = []
+
+    @property
+    def frames(self) -> int:
+        """How many there are."""
+        return len(self._times)
+
+    def add(self, packets: list[Packet]) -> None:
+        """Keep packets as they come from the encoder."""
+        for packet in packets:
+            assert packet.pts is not None and packet.dts is not None
+            self._times.append((packet.pts, packet.dts, packet.duration or 0))
+            # Increasing is all that the container asks.
+            packet.pts = packet.dts = len(self._times)
+            packet.time_base, packet.stream = Fraction(1, 1000), self._stream
+            self.container.mux(packet)
+
+    def close(self) -> None:
+        """Bring the segment to the disk."""
+        self.container.close()
+        times = self._final.with_suffix(".npy")
+        np.save(times, np.array(self._times, np.int64))
+        settle(times)
+        settle(self.file)
+        os.replace(self.file, self._final)
+
+    @staticmethod
+    def read(file: Path, kind: str) -> Iterator[Packet]:
+        """Read a segment's packets, with the times that they had, in ticks of the film."""
+        times = np.load(file.with_suffix(".npy")).tolist()
+        with av.open(f"file:{file}", format=kind) as container:
+            packets = (packet for packet in container.demux(video=0) if packet.size)
+            for packet, (pts, dts, duration) in zip(packets, times, strict=True):
+                packet.pts, packet.dts, packet.duration = pts, dts, duration
+                yield packet
 
 
 def _container_options(suffix: str, time_base: Fraction) -> dict[str, str]:

@@ -274,11 +274,11 @@ def test_ctrl_c_in_the_middle_of_a_clip(start, scene, weights, make_clip):
         *("-o", scene.out / "com.mp4", "--rgba", scene.out / "cut.webm", "--pha", scene.out / "pha"),
     )
     # The pictures of alpha gather in a hidden folder: with the third, frames pass through all stages.
-    while not list(scene.out.glob(".pha-*/000003.png")):
+    while not list(scene.out.glob(".pha.parts/pictures/000003.png")):
         assert process.poll() is None, process.communicate()
         threading.Event().wait(0.05)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
     lines = [line for line in err.splitlines() if "another scene" not in line]
-    assert (process.returncode, lines) == (130, ["bgmv2: interrupted: nothing half-written was kept"])
+    assert (process.returncode, lines) == (130, ["bgmv2: interrupted: no half-written result bears its name"])
     assert scene.snapshot() == before

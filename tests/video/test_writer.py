@@ -456,7 +456,7 @@ def test_nothing_stands_under_the_name_before_close(tmp_path, picture):
     writer = VideoWriter(tmp_path / "out.mp4", INFO, encode=FAST)
     writer.write(Frame(picture(0, 64, 48), 0, INFO.time_base))
     (temporary,) = left_in(tmp_path)
-    assert temporary.startswith(".") and temporary.endswith(".mp4")
+    assert temporary == ".out.mp4.parts"
     writer.close()
     writer.close()
     writer.discard()

@@ -1,0 +1,181 @@
+"""What is kept of a conversion until it is done, so that a run that was killed can be gone on with."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from bgmv2 import fingerprint
+from bgmv2.errors import Bgmv2Warning, OutputError, OutputExistsError
+from bgmv2.video.images import list_images
+from bgmv2.video.open import is_sequence
+from bgmv2.video.probe import is_file
+from bgmv2.video.sequence import Pattern, is_pattern
+from bgmv2.video.sink import cannot_write, parts_of, settle
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_NAME = "job.json"
+_FIRST = "mark-000000.json"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How far a conversion has come; all of it goes through JSON.
+
+    Args:
+        frames: written to each result.
+        sinks: what each result's sink said at its checkpoint, by role.
+        aligner: `Aligner.state` after the last of these frames.
+        start: when the first frame of the clip is shown, in seconds.
+        whole: all frames are written, and the results want nothing but their names.
+        repaired: segments that were written anew.
+        repaired_frames: frames in them that were matted again.
+    """
+
+    frames: int
+    sinks: Mapping[str, Any] = field(default_factory=dict)
+    aligner: Mapping[str, Any] = field(default_factory=dict)
+    start: float = 0.0
+    whole: bool = False
+    repaired: int = 0
+    repaired_frames: int = 0
+
+
+class Job:
+    """The settings of a conversion and the marks it left, in the hidden folder of its first result.
+
+    A context manager: if the conversion fails behind a mark, it says that the run can be gone on with.
+
+    Args:
+        outputs: paths of all results; marks lie with the first.
+        settings: all that the results depend on; what differs from an unfinished run's is told by its key.
+        resume: go on with an unfinished run; begin anew if there is none.
+        overwrite: begin anew even if an unfinished run is there.
+
+    Attributes:
+        marks: of an unfinished run that is gone on with, oldest first.
+        folder: hidden, for what else is to be kept; it is there once the sinks are open.
+
+    Raises:
+        OutputExistsError: an unfinished run is there, and nothing was said of it.
+        OutputError: it was made with other settings, or is damaged.
+    """
+
+    def __init__(self, outputs: Sequence[Path], settings: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
+        self._folders = [parts_of(output.absolute()) for output in outputs]
+        self._name = outputs[0].name
+        self._settings = {name: fingerprint.of_values(value) for name, value in settings.items()}
+        self.folder = self._folders[0]
+        self.marks: list[Mark] = []
+        unfinished = [folder for folder in self._folders if _is_marked(folder)]
+        if unfinished and resume:
+            self.marks = self._read(unfinished)
+        elif unfinished and not overwrite:
+            raise OutputExistsError(
+                f"an unfinished run lies in {unfinished[0]}: go on with --resume, or start anew with --overwrite"
+            )
+        self._is_marked = bool(self.marks)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and self._is_marked and _is_marked(self.folder):
+            warnings.warn(
+                f"what is finished of {self._name} is kept in {self.folder}: the same command with --resume goes on",
+                Bgmv2Warning,
+                stacklevel=2,
+            )
+
+    def mark(self, mark: Mark) -> Mark:
+        """Remember that the conversion has come so far, and return the mark; what sinks wrote is on the disk already.
+
+        Raises:
+            OutputError: the disk is full or fails.
+        """
+        try:
+            if not self._is_marked:
+                for folder in self._folders:
+                    _write(folder / _NAME, {"with": str(self.folder), "settings": self._settings})
+                self._is_marked = True
+            number = len(self.marks)
+            _write(self.folder / f"mark-{number:06d}.json", asdict(mark))
+        except OSError as error:
+            raise cannot_write(self._name, error) from error
+        self.marks.append(mark)
+        return mark
+
+    def _read(self, unfinished: Sequence[Path]) -> list[Mark]:
+        """Read the marks of an unfinished run.
+
+        Raises:
+            OutputError: as the class.
+        """
+        if self.folder not in unfinished:
+            raise OutputError(
+                f"{unfinished[0]} is of a run with other results; ask for the same ones, or start anew with --overwrite"
+            )
+        try:
+            settings = json.loads((self.folder / _NAME).read_text(encoding="utf-8"))["settings"]
+            marks = [Mark(**json.loads(file.read_text(encoding="utf-8"))) for file in self._files()]
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise OutputError(f"the unfinished run in {self.folder} is damaged; start anew with --overwrite") from error
+        other = [name for name in {**settings, **self._settings} if settings.get(name) != self._settings.get(name)]
+        if other:
+            raise OutputError(
+                f"the unfinished run of {self._name} was made with another {', '.join(other)}: give the same, "
+                f"or start anew with --overwrite"
+            )
+        return marks
+
+    def _files(self) -> Iterator[Path]:
+        return iter(sorted(file for file in self.folder.iterdir() if re.fullmatch(r"mark-\d{6}\.json", file.name)))
+
+
+def _is_marked(folder: Path) -> bool:
+    """Tell whether a hidden folder holds a part of a run that left a mark, here or with its first result."""
+    try:
+        first = json.loads((folder / _NAME).read_text(encoding="utf-8"))["with"]
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError, TypeError, KeyError):
+        return True  # damaged: nobody knows what it holds
+    return (Path(first) / _FIRST).exists()
+
+
+def name_of(path: str | os.PathLike[str]) -> str:
+    """Name the content of a clip, a picture or numbered pictures, as `bgmv2.fingerprint` does; what is no file, itself.
+
+    Args:
+        path: as `bgmv2.video.open.open_source` or `bgmv2.backdrop.open_backdrop` takes it.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if is_file(path):
+        return fingerprint.of_file(path)
+    if not is_sequence(path):
+        return fingerprint.of_values(os.fspath(path))
+    files = list(Pattern.of(Path(path)).found().values()) if is_pattern(path) else list_images(Path(path))
+    sizes = [(file.name, file.stat().st_size) for file in files]
+    return fingerprint.of_values([sizes, [fingerprint.of_file(file) for file in (*files[:1], *files[-1:])]])
+
+
+def _write(path: Path, value: Any) -> None:
+    """Write JSON that is there whole or not at all, whatever happens."""
+    partial = path.with_suffix(".part")
+    partial.write_text(json.dumps(value), encoding="utf-8")
+    settle(partial)
+    os.replace(partial, path)
+    settle(path.parent)
