@@ -107,7 +107,9 @@ class Job:
         try:
             if not self._is_marked:
                 for folder in self._folders:
-                    _write(folder / _NAME, {"with": str(self.folder), "settings": self._settings})
+                    # Relative, so that they may be moved together.
+                    first = os.path.relpath(self.folder, folder.parent)
+                    _write(folder / _NAME, {"with": first, "settings": self._settings})
                 self._is_marked = True
             number = len(self.marks)
             _write(self.folder / f"mark-{number:06d}.json", asdict(mark))
@@ -122,9 +124,11 @@ class Job:
         Raises:
             OutputError: as the class.
         """
-        if self.folder not in unfinished:
+        stranger = next((folder for folder in unfinished if _first_of(folder) not in (self.folder, None)), None)
+        if stranger is not None or self.folder not in unfinished:
             raise OutputError(
-                f"{unfinished[0]} is of a run with other results; ask for the same ones, or start anew with --overwrite"
+                f"{stranger or unfinished[0]} is of a run with other results; ask for the same ones, or start anew "
+                f"with --overwrite"
             )
         try:
             settings = json.loads((self.folder / _NAME).read_text(encoding="utf-8"))["settings"]
@@ -145,13 +149,19 @@ class Job:
 
 def _is_marked(folder: Path) -> bool:
     """Tell whether a hidden folder holds a part of a run that left a mark, here or with its first result."""
-    try:
-        first = json.loads((folder / _NAME).read_text(encoding="utf-8"))["with"]
-    except (FileNotFoundError, NotADirectoryError):
+    if not (folder / _NAME).exists():
         return False
+    first = _first_of(folder)
+    return first is None or (first / _FIRST).exists()
+
+
+def _first_of(folder: Path) -> Path | None:
+    """Return the hidden folder of a run's first result; None if what tells it is damaged."""
+    try:
+        told = json.loads((folder / _NAME).read_text(encoding="utf-8"))["with"]
+        return Path(os.path.normpath(folder.parent / told))
     except (OSError, ValueError, TypeError, KeyError):
-        return True  # damaged: nobody knows what it holds
-    return (Path(first) / _FIRST).exists()
+        return None
 
 
 def name_of(path: str | os.PathLike[str]) -> str:

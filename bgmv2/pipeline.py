@@ -144,6 +144,9 @@ def convert(
     first = find_sequence(clip)[0] if is_sequence(clip) else clip
     _keep_inputs(outputs.values(), clip, first, plate, backdrop, *_masks(composite).values())
     _check_source(clip, outputs, encode, check)
+    if check.report is not None:
+        report = Path(check.report)
+        _chosen(**outputs, report=report, **{"the pictures of the report": report.with_suffix("")})
     with ExitStack() as stack:
         source = stack.enter_context(closing(open_source(clip, read)))
         info = source.info

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
+import random
 from pathlib import Path
 
 import av
@@ -14,72 +13,12 @@ import pytest
 
 from bgmv2.video import read_image
 
-# A process that has everything loaded, and runs commands in copies of itself that end as if the power went.
-DRIVER = """
-import json, os, random, signal, sys, time
-from bgmv2.cli import main
-
-NAMES = ("fsync", "replace", "rename", "unlink", "mkdir", "rmdir")  # what changes the disk for good
-
-def begin(words, die_at=0):
-    child = os.fork()
-    if child:
-        return child
-    done = 0
-    def dying(call):
-        def run(*args, **kwargs):
-            nonlocal done
-            done += 1
-            if done == die_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return call(*args, **kwargs)
-        return run
-    for name in NAMES:
-        setattr(os, name, dying(getattr(os, name)))
-    code = main(words)
-    if not die_at:
-        print(done, flush=True)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-def end(child):
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-order = json.loads(sys.argv[1])
-if order["how"] == "calls":
-    for die_at, words in order["runs"]:
-        print("died" if end(begin(words, die_at)) == -signal.SIGKILL else "came to its end", flush=True)
-        if order["resume"]:
-            print("resumed:", end(begin([*words, "--resume"])), flush=True)
-else:
-    moments = random.Random(5)
-    for _ in range(order["kills"]):
-        child = begin([*order["words"], "--resume"])
-        time.sleep(moments.uniform(0, order["seconds"]))
-        os.kill(child, signal.SIGKILL)
-        print(end(child), flush=True)
-    assert end(begin([*order["words"], "--resume", "--overwrite"])) == 0
-"""
-
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be copied here")
 MOMENTS = 20
-
-
-def drive(**order: object) -> list[str]:
-    process = subprocess.run(
-        [sys.executable, "-c", DRIVER, json.dumps(order)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-    )
-    assert process.returncode == 0, process.stderr
-    return process.stdout.splitlines()
 
 
 @pytest.fixture
 def words(scene, weights, make_clip):
-    """Convert a clip whose frames come at odd times, in segments of three frames, to a folder."""
+    """Convert a clip whose frames come at odd times, in segments of three frames, to a folder; all is repaired."""
     times = [0, 40, 80, 160, 170, 180, 300, 420, 430, 470, 510]
     make_clip("clip.mp4", times=times, size=(96, 64), audio="aac")
 
@@ -87,7 +26,8 @@ def words(scene, weights, make_clip):
         out.mkdir(exist_ok=True)
         results = ["-o", out / "com.mp4", "--rgba", out / "cut.webm", "--pha", out / "pha", "--err", out / "e.##.png"]
         given = ["--plate", scene.plate, "--weights", weights, "--device", "cpu", "--segment", "3", "--preset", "fast"]
-        return [str(word) for word in ("convert", scene.clip, *given, *results)]
+        check = ["--pixels", "16", "--repair", "--report", out / "report.json"]
+        return [str(word) for word in ("convert", scene.clip, *given, *check, *results)]
 
     return command
 
@@ -99,6 +39,8 @@ def content(out: Path) -> dict[str, object]:
         name = str(path.relative_to(out))
         if path.suffix == ".png":
             found[name] = read_image(path).tobytes()
+        elif path.suffix == ".json":
+            found[name] = json.loads(path.read_text())["frames"]
         elif path.is_file():
             with av.open(str(path)) as container:
                 # VP9's own decoder of FFmpeg passes over the transparency.
@@ -115,32 +57,36 @@ def content(out: Path) -> dict[str, object]:
 
 
 @pytest.fixture
-def reference(words, tmp_path):
-    """What one run makes."""
-    (calls,) = (int(line) for line in drive(how="calls", resume=False, runs=[[0, words(tmp_path / "one")]])[-2:-1])
-    return content(tmp_path / "one"), calls
+def reference(forked, words, tmp_path):
+    """What one run makes, and in how many steps."""
+    answer = forked(*words(tmp_path / "one"))
+    assert answer.code == 0, answer
+    return content(tmp_path / "one"), answer.steps
 
 
-def test_a_run_is_killed_at_any_step_and_goes_on(words, reference, tmp_path):
-    expected, calls = reference
+def test_a_run_is_killed_at_any_step_and_goes_on(forked, words, reference, tmp_path):
+    expected, steps = reference
     assert len(expected["com.mp4"]) == 11 and len(expected["com.mp4 sound"]) > 5
     assert expected["cut.webm"][0][1] == "yuva420p"
-    moments = [1 + round(index * (calls - 1) / (MOMENTS - 1)) for index in range(MOMENTS)]
-    said = drive(how="calls", resume=True, runs=[[at, words(tmp_path / f"at{at}")] for at in moments])
-    assert said.count("died") == MOMENTS
-    codes = [line for line in said if line.startswith("resumed")]
-    for at, code in zip(moments, codes, strict=True):
+    assert all(row["repaired"] for row in expected["report.json"]) and "report/sheet.png" in expected
+    for at in (1 + round(index * (steps - 1) / (MOMENTS - 1)) for index in range(MOMENTS)):
+        command = words(tmp_path / f"at{at}")
+        assert forked(*command, die_at=at).code == -9
+        code = forked(*command, "--resume").code
         assert content(tmp_path / f"at{at}") == expected, at
         left = [name for name in os.listdir(tmp_path / f"at{at}") if name.startswith(".")]
-        if code == "resumed: 1":
+        if code == 1:
             # It died with its work done, but for hidden files; so there was nothing to go on with.
-            assert at > calls - 30 and all(name.endswith(".parts.old") for name in left)
+            assert at > steps - 30 and all(name.endswith(".parts.old") for name in left)
         else:
-            assert (code, left) == ("resumed: 0", [])
+            assert (code, left) == (0, [])
 
 
-def test_a_run_is_killed_again_and_again(words, reference, tmp_path):
+def test_a_run_is_killed_again_and_again(forked, words, reference, tmp_path):
     expected, _ = reference
-    said = drive(how="moments", kills=MOMENTS, seconds=1.0, words=words(tmp_path / "often"))
-    assert said.count("-9") > MOMENTS / 4
+    moments = random.Random(5)
+    command = words(tmp_path / "often")
+    codes = [forked(*command, "--resume", limit=moments.uniform(0.01, 1)).code for _ in range(MOMENTS)]
+    assert codes.count(-14) > MOMENTS / 4
+    assert forked(*command, "--resume", "--overwrite").code == 0
     assert content(tmp_path / "often") == expected

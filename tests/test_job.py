@@ -1,0 +1,137 @@
+"""What is kept of a run: it is gone on with by the same settings only, and never replaced unasked."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from bgmv2.config import RunConfig
+from bgmv2.errors import Bgmv2Warning, OutputError, OutputExistsError
+from bgmv2.fingerprint import of_file, of_values
+from bgmv2.job import Job, Mark, name_of
+from bgmv2.video import write_image
+from bgmv2.video.sink import parts_of
+
+SETTINGS = {"crf": 16, "clip": "abc", "rate": Fraction(24000, 1001), "results": {"com": "a.mp4"}}
+MARK = Mark(240, {"com": {"segments": 1}}, {"last": [0.1, 1 / 3]}, start=0.04)
+
+
+@pytest.fixture
+def outputs(tmp_path):
+    """Two results whose hidden folders are there, as their sinks make them."""
+    found = [tmp_path / "a.mp4", tmp_path / "b.webm"]
+    for path in found:
+        parts_of(path).mkdir()
+    return found
+
+
+def begin(outputs, settings=SETTINGS, *, resume=False, overwrite=False):
+    return Job(outputs, settings, resume=resume, overwrite=overwrite)
+
+
+def test_marks_come_back_as_they_were_and_go_on(outputs):
+    assert begin(outputs, resume=True).marks == []
+    job = begin(outputs)
+    assert job.mark(MARK) == MARK
+    again = begin(outputs, resume=True)
+    assert again.marks == [MARK]
+    again.mark(replace(MARK, frames=480, whole=True))
+    assert [mark.frames for mark in begin(outputs, resume=True).marks] == [240, 480]
+    assert begin(outputs, resume=True).marks[-1].whole
+
+
+def test_an_unfinished_run_is_not_replaced_unasked(outputs):
+    begin(outputs)
+    begin(outputs)  # no mark, nothing lost
+    begin(outputs).mark(MARK)
+    for some in (outputs, outputs[1:]):
+        with pytest.raises(OutputExistsError, match="unfinished run.*--resume.*--overwrite"):
+            begin(some)
+        assert begin(some, overwrite=True).marks == []
+    with pytest.raises(OutputError, match="other results"):
+        begin(outputs[1:], resume=True)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"crf": 20}, "another crf:"),
+        ({"crf": 20, "clip": "abd"}, "another crf, clip:"),
+        ({"rate": Fraction(24)}, "another rate:"),
+        ({"results": {"com": "b.mp4"}}, "another results:"),
+        ({"new": 1}, "another new:"),
+    ],
+)
+def test_other_settings_are_refused_by_name(outputs, other, said):
+    begin(outputs).mark(MARK)
+    with pytest.raises(OutputError, match=said):
+        begin(outputs, {**SETTINGS, **other}, resume=True)
+
+
+@pytest.mark.parametrize("name", ["job.json", "mark-000000.json"])
+@pytest.mark.parametrize("content", ["", "{", "[1]", '{"frames": 1, "odd": 2}', "\ud800"])
+def test_what_is_damaged_is_told(outputs, name, content):
+    begin(outputs).mark(MARK)
+    (parts_of(outputs[0]) / name).write_text(content, encoding="utf-8", errors="surrogatepass")
+    with pytest.raises(OutputError, match="is damaged; start anew with --overwrite"):
+        begin(outputs, resume=True)
+    assert begin(outputs, overwrite=True).marks == []
+
+
+def test_a_run_may_be_moved_with_its_folders(tmp_path):
+    outputs = [tmp_path / "take" / "a" / "x.mp4", tmp_path / "take" / "b" / "y.mp4"]
+    for path in outputs:
+        parts_of(path).mkdir(parents=True)
+    begin(outputs).mark(MARK)
+    (tmp_path / "take").rename(tmp_path / "moved")
+    moved = [tmp_path / "moved" / path.relative_to(tmp_path / "take") for path in outputs]
+    assert begin(moved, resume=True).marks == [MARK]
+
+
+def test_an_error_behind_a_mark_says_how_to_go_on(outputs):
+    with pytest.raises(KeyboardInterrupt), begin(outputs):
+        raise KeyboardInterrupt
+    with (
+        pytest.warns(Bgmv2Warning, match=r"a\.mp4 is kept in .*the same command with --resume goes on"),
+        pytest.raises(KeyboardInterrupt),
+        begin(outputs) as job,
+    ):
+        job.mark(MARK)
+        raise KeyboardInterrupt
+
+
+def test_content_names_what_is_read(tmp_path):
+    big, other = bytearray(5 << 20), tmp_path / "other"
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(big)
+    first = name_of(clip)
+    other.write_bytes(big)
+    assert name_of(other) == first  # wherever it lies
+    for place in (0, len(big) // 2, len(big) - 1):
+        changed = big.copy()
+        changed[place] = 1
+        clip.write_bytes(changed)
+        assert name_of(clip) == of_file(clip) != first
+    clip.write_bytes(big + b"\0")
+    assert name_of(clip) != first
+
+
+def test_numbered_pictures_and_colours_have_names(tmp_path):
+    for index in range(3):
+        write_image(tmp_path / f"a.{index}.png", np.full((4, 4, 3), index, np.uint8))
+    named = {name_of(tmp_path), name_of(tmp_path / "a.#.png")}
+    write_image(tmp_path / "a.3.png", np.full((4, 4, 3), 3, np.uint8))
+    assert not named & {name_of(tmp_path), name_of(tmp_path / "a.#.png")}
+    assert name_of("green") != name_of("blur:20%")
+
+
+def test_values_are_named_by_what_they_are():
+    assert of_values({"a": 1, "b": (2, None)}) == of_values({"b": [2, None], "a": 1})
+    assert of_values(RunConfig()) == of_values(RunConfig()) != of_values(RunConfig(scale=0.25))
+    assert json.dumps(SETTINGS["crf"]) and of_values(Fraction(1, 3)) != of_values(Fraction(1, 4))
+    with pytest.raises(TypeError, match="settings hold text"):
+        of_values({"a": object()})
