@@ -112,6 +112,17 @@ def _parse_blur(spec: str, height: int) -> float:
     return float(match[1]) / (100 if match[2] == "%" else height)
 
 
+def is_path(spec: str) -> bool:
+    """Tell a backdrop that is a file, or should be, from a colour and the plate out of focus."""
+    if spec.partition(":")[0] == "blur":
+        return False
+    try:
+        parse_color(spec)
+    except BackdropError:
+        return True
+    return False
+
+
 class BlurredPlate:
     """The plate out of focus; without the subject in it, no halo surrounds the subject.
 

@@ -6,7 +6,8 @@ The tree::
     ├── WeightsError(ValueError)      a weights file is missing, damaged or made for another network
     ├── VideoError(ValueError)        a clip, picture or folder cannot be read, or is not what was asked for
     ├── OutputError(OSError)          a result cannot be written where it was asked for
-    │   └── OutputExistsError         ... because something is there already
+    │   ├── OutputExistsError         ... because something is there already
+    │   └── DamagedRunError           ... because what an unfinished run left is damaged
     ├── PlateError(ValueError)        the plate does not belong to this clip
     ├── BackdropError(ValueError)     the new background is neither a colour, a picture nor a video
     └── DeviceError(RuntimeError)     the compute device that was asked for is not there
@@ -34,6 +35,10 @@ class OutputError(Bgmv2Error, OSError):
 
 class OutputExistsError(OutputError):
     """A result would replace a file that is there already."""
+
+
+class DamagedRunError(OutputError):
+    """What an unfinished run left is damaged, so nothing can go on behind it."""
 
 
 class PlateError(Bgmv2Error, ValueError):

@@ -21,16 +21,16 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-import cv2
 import numpy as np
 
-from bgmv2 import metrics
+from bgmv2 import metrics, sheets
 from bgmv2.compose import to_uint8
 from bgmv2.config import RunConfig
 from bgmv2.errors import VideoError
 from bgmv2.matter import Matter
-from bgmv2.plate.align import Aligner, place_plate, reduced
+from bgmv2.plate.align import Aligner, place_plate
 from bgmv2.plate.sources import load_plate
+from bgmv2.video.color import to_bits
 from bgmv2.video.images import read_image
 
 VERSION = 1
@@ -280,7 +280,7 @@ def sheet_row(score: Score, pred_phas: np.ndarray, *, side: int = 320) -> np.nda
     Args:
         score: what the item got.
         pred_phas: ``(T, H, W)`` float, 0..1.
-        side: the long side of each picture, in pixels.
+        side: the long side of each picture in pixels, at most.
 
     Returns:
         ``(h, 5 * w, 3)`` uint8 RGB, with the item's name and MAD.
@@ -288,13 +288,11 @@ def sheet_row(score: Score, pred_phas: np.ndarray, *, side: int = 320) -> np.nda
     item, index = score.item, score.frame
     pred = pred_phas[index]
     true = next(_read_mattes([item.phas[index]], pred.shape, "the prediction"))
-    mattes = [np.repeat(x[..., None], 3, axis=2) for x in (true, pred, abs(pred - true))]
-    pictures = [reduced(x, side) for x in (read_image(item.srcs[index]), read_image(item.plate), *mattes)]
-    row = np.rint(np.hstack(pictures) * 255).astype(np.uint8)
-    text = f"{item.name}  MAD {cell('mad', score.values['mad'])}"
-    (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)
-    cv2.rectangle(row, (0, 0), (width + 8, height + below + 6), (0, 0, 0), -1)
-    cv2.putText(row, text, (4, height + 4), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
+    pictures = [to_bits(read_image(path), 8) for path in (item.srcs[index], item.plate)]
+    mattes = [np.rint(x * 255).astype(np.uint8) for x in (true, pred, abs(pred - true))]
+    pictures += [np.dstack([matte] * 3) for matte in mattes]
+    row = np.hstack([sheets.sized(picture, long_side=min(side, max(pred.shape))) for picture in pictures])
+    sheets.label(row, f"{item.name}  MAD {cell('mad', score.values['mad'])}")
     return row
 
 

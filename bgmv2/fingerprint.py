@@ -52,7 +52,8 @@ def of_values(value: Any) -> str:
         TypeError: it holds something else.
     """
     text = json.dumps(value, default=_plain, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    # Names of files need not be text.
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
 def _plain(value: Any) -> Any:

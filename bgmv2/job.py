@@ -6,14 +6,14 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bgmv2 import fingerprint
-from bgmv2.errors import Bgmv2Warning, OutputError, OutputExistsError
+from bgmv2.errors import Bgmv2Warning, DamagedRunError, OutputError, OutputExistsError
 from bgmv2.video.images import list_images
 from bgmv2.video.open import is_sequence
 from bgmv2.video.probe import is_file
@@ -23,6 +23,7 @@ from bgmv2.video.sink import cannot_write, parts_of, settle
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+T = TypeVar("T")
 _NAME = "job.json"
 _FIRST = "mark-000000.json"
 
@@ -50,6 +51,19 @@ class Mark:
     repaired_frames: int = 0
 
 
+@dataclass(frozen=True)
+class _Head:
+    """What lies in the hidden folder of each result.
+
+    Args:
+        first: the hidden folder of the first result, seen from where this one lies.
+        settings: of the run, by their fingerprints.
+    """
+
+    first: str
+    settings: Mapping[str, str]
+
+
 class Job:
     """The settings of a conversion and the marks it left, in the hidden folder of its first result.
 
@@ -62,12 +76,13 @@ class Job:
         overwrite: begin anew even if an unfinished run is there.
 
     Attributes:
-        marks: of an unfinished run that is gone on with, oldest first.
+        last: mark that was left, by this run or the one that is gone on with; of no frames if there is none.
         folder: hidden, for what else is to be kept; it is there once the sinks are open.
 
     Raises:
         OutputExistsError: an unfinished run is there, and nothing was said of it.
-        OutputError: it was made with other settings, or is damaged.
+        OutputError: it was made with other settings.
+        DamagedRunError: it is damaged.
     """
 
     def __init__(self, outputs: Sequence[Path], settings: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
@@ -75,15 +90,17 @@ class Job:
         self._name = outputs[0].name
         self._settings = {name: fingerprint.of_values(value) for name, value in settings.items()}
         self.folder = self._folders[0]
-        self.marks: list[Mark] = []
+        self.last = Mark(0)
+        # Only the last is kept in memory: a long clip leaves thousands.
+        self._count = 0
         unfinished = [folder for folder in self._folders if _is_marked(folder)]
         if unfinished and resume:
-            self.marks = self._read(unfinished)
+            self._take_up(unfinished)
         elif unfinished and not overwrite:
             raise OutputExistsError(
                 f"an unfinished run lies in {unfinished[0]}: go on with --resume, or start anew with --overwrite"
             )
-        self._is_marked = bool(self.marks)
+        self._is_marked = self._count > 0
 
     def __enter__(self) -> Self:
         return self
@@ -91,7 +108,9 @@ class Job:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and self._is_marked and _is_marked(self.folder):
+        if error is None or isinstance(error, DamagedRunError):
+            return
+        if self._is_marked and _is_marked(self.folder):
             warnings.warn(
                 f"what is finished of {self._name} is kept in {self.folder}: the same command with --resume goes on",
                 Bgmv2Warning,
@@ -109,17 +128,25 @@ class Job:
                 for folder in self._folders:
                     # Relative, so that they may be moved together.
                     first = os.path.relpath(self.folder, folder.parent)
-                    _write(folder / _NAME, {"with": first, "settings": self._settings})
+                    _write(folder / _NAME, asdict(_Head(first, self._settings)))
                 self._is_marked = True
-            number = len(self.marks)
-            _write(self.folder / f"mark-{number:06d}.json", asdict(mark))
+            _write(self._file(self._count), asdict(mark))
         except OSError as error:
             raise cannot_write(self._name, error) from error
-        self.marks.append(mark)
+        self._count += 1
+        self.last = mark
         return mark
 
-    def _read(self, unfinished: Sequence[Path]) -> list[Mark]:
-        """Read the marks of an unfinished run.
+    def after(self, segments: int) -> Mark:
+        """Return the mark that was left behind so many segments.
+
+        Raises:
+            DamagedRunError: it is damaged or gone.
+        """
+        return self._read(self._file(segments - 1), Mark) if segments else Mark(0)
+
+    def _take_up(self, unfinished: Sequence[Path]) -> None:
+        """Find the marks of an unfinished run.
 
         Raises:
             OutputError: as the class.
@@ -130,21 +157,26 @@ class Job:
                 f"{stranger or unfinished[0]} is of a run with other results; ask for the same ones, or start anew "
                 f"with --overwrite"
             )
-        try:
-            settings = json.loads((self.folder / _NAME).read_text(encoding="utf-8"))["settings"]
-            marks = [Mark(**json.loads(file.read_text(encoding="utf-8"))) for file in self._files()]
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise OutputError(f"the unfinished run in {self.folder} is damaged; start anew with --overwrite") from error
+        settings = self._read(self.folder / _NAME, _Head).settings
         other = [name for name in {**settings, **self._settings} if settings.get(name) != self._settings.get(name)]
         if other:
             raise OutputError(
                 f"the unfinished run of {self._name} was made with another {', '.join(other)}: give the same, "
                 f"or start anew with --overwrite"
             )
-        return marks
+        self._count = sum(bool(re.fullmatch(r"mark-\d{6,}\.json", name)) for name in os.listdir(self.folder))
+        self.last = self.after(self._count)
 
-    def _files(self) -> Iterator[Path]:
-        return iter(sorted(file for file in self.folder.iterdir() if re.fullmatch(r"mark-\d{6}\.json", file.name)))
+    def _file(self, number: int) -> Path:
+        return self.folder / f"mark-{number:06d}.json"
+
+    def _read(self, file: Path, kind: type[T]) -> T:
+        try:
+            return kind(**_read(file))
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise DamagedRunError(
+                f"the unfinished run in {self.folder} is damaged; start anew with --overwrite"
+            ) from error
 
 
 def _is_marked(folder: Path) -> bool:
@@ -158,8 +190,7 @@ def _is_marked(folder: Path) -> bool:
 def _first_of(folder: Path) -> Path | None:
     """Return the hidden folder of a run's first result; None if what tells it is damaged."""
     try:
-        told = json.loads((folder / _NAME).read_text(encoding="utf-8"))["with"]
-        return Path(os.path.normpath(folder.parent / told))
+        return Path(os.path.normpath(folder.parent / _Head(**_read(folder / _NAME)).first))
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
@@ -182,10 +213,23 @@ def name_of(path: str | os.PathLike[str]) -> str:
     return fingerprint.of_values([sizes, [fingerprint.of_file(file) for file in (*files[:1], *files[-1:])]])
 
 
-def _write(path: Path, value: Any) -> None:
+def _read(path: Path) -> dict[str, Any]:
+    """Read what `_write` wrote.
+
+    Raises:
+        OSError, ValueError, TypeError, KeyError: it is gone or damaged.
+    """
+    told = json.loads(path.read_text(encoding="utf-8"))
+    if fingerprint.of_values(told["value"]) != told["fingerprint"]:
+        raise ValueError(f"{path} is not as it was written")
+    return told["value"]
+
+
+def _write(path: Path, value: dict[str, Any]) -> None:
     """Write JSON that is there whole or not at all, whatever happens."""
     partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(value), encoding="utf-8")
+    told = {"fingerprint": fingerprint.of_values(value), "value": value}
+    partial.write_text(json.dumps(told), encoding="utf-8")
     settle(partial)
     os.replace(partial, path)
     settle(path.parent)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from os import PathLike
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+
+StrPath = str | PathLike[str]
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from fractions import Fraction
@@ -48,11 +49,11 @@ def encode_clip(
     pixel_format: str = "yuv420p",
     times: list[int] | None = None,
     pictures: list[np.ndarray] | None = None,
-    audio: str | None = None,
+    audio: str | tuple[str, ...] | None = None,
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
 ) -> Path:
-    """Encode a clip; `times` are in milliseconds."""
+    """Encode a clip; `times` are in milliseconds, sounds are called `aac` or `aac 5.1`."""
     if times is not None or pictures is not None:
         count = len(times or pictures or ())
     with av.open(str(path), "w", container_options=container_options or {}) as container:
@@ -60,27 +61,21 @@ def encode_clip(
         video.width, video.height, video.pix_fmt = *size, pixel_format
         base = 1 / rate if times is None else Fraction(1, 1000)
         video.codec_context.time_base = base
-        sound = None if audio is None else container.add_stream(audio, rate=48000)
+        names = (audio,) if isinstance(audio, str) else audio or ()
+        named = (name.partition(" ") for name in names)
+        sounds = [container.add_stream(name, rate=48000, layout=layout or "stereo") for name, _, layout in named]
         for index in range(count):
             pixels = pictures[index] if pictures else moving_picture(index, *size)
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame.pts, frame.time_base = index if times is None else times[index], base
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
-        if sound is not None:
-            tone = (np.sin(np.arange(int(count / rate * 48000)) * 0.05) * 0.3).astype(np.float32)
-            for start in range(0, len(tone), 960):
-                part = tone[None, start : start + 960]
-                if audio == "pcm_s16le":
-                    part = np.repeat((part * 32767).astype(np.int16), 2)[None]
-                elif audio == "libopus":
-                    part = np.repeat(part, 2)[None]
-                else:
-                    part = np.repeat(part, 2, axis=0)
-                kind = {"pcm_s16le": "s16", "libopus": "flt"}.get(audio or "", "fltp")
-                samples = av.AudioFrame.from_ndarray(np.ascontiguousarray(part), format=kind, layout="stereo")
-                samples.sample_rate, samples.pts, samples.time_base = 48000, start, Fraction(1, 48000)
-                container.mux(sound.encode(samples))
+        tone = (np.sin(np.arange(int(count / rate * 48000)) * 0.05) * 0.3).astype(np.float32)
+        for sound, start in itertools.product(sounds, range(0, len(tone), 960)):
+            samples = av.AudioFrame.from_ndarray(np.tile(tone[start : start + 960], (2, 1)), format="fltp")
+            samples.sample_rate, samples.pts, samples.time_base = 48000, start, Fraction(1, 48000)
+            container.mux(sound.encode(samples))
+        for sound in sounds:
             container.mux(sound.encode(None))
     return path
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+import warnings
 from dataclasses import replace
 from fractions import Fraction
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 from bgmv2.config import RunConfig
-from bgmv2.errors import Bgmv2Warning, OutputError, OutputExistsError
+from bgmv2.errors import Bgmv2Warning, DamagedRunError, OutputError, OutputExistsError
 from bgmv2.fingerprint import of_file, of_values
 from bgmv2.job import Job, Mark, name_of
 from bgmv2.video import write_image
@@ -34,14 +36,23 @@ def begin(outputs, settings=SETTINGS, *, resume=False, overwrite=False):
 
 
 def test_marks_come_back_as_they_were_and_go_on(outputs):
-    assert begin(outputs, resume=True).marks == []
+    assert begin(outputs, resume=True).last == Mark(0)
     job = begin(outputs)
-    assert job.mark(MARK) == MARK
+    assert job.mark(MARK) == job.last == MARK
     again = begin(outputs, resume=True)
-    assert again.marks == [MARK]
-    again.mark(replace(MARK, frames=480, whole=True))
-    assert [mark.frames for mark in begin(outputs, resume=True).marks] == [240, 480]
-    assert begin(outputs, resume=True).marks[-1].whole
+    assert again.last == MARK
+    second = again.mark(replace(MARK, frames=480, whole=True))
+    third = begin(outputs, resume=True)
+    assert [third.after(segments) for segments in range(3)] == [Mark(0), MARK, second] and third.last == second
+
+
+def test_marks_take_no_memory(outputs):
+    """A long clip leaves thousands of them."""
+    job = begin(outputs)
+    for frames in range(1, 50):
+        job.mark(replace(MARK, frames=frames, aligner={"evidence": [[frames, 0.5]] * 1000}))
+    assert len(pickle.dumps(job)) < 2 * len(pickle.dumps(job.last))
+    assert job.after(7).frames == 7
 
 
 def test_an_unfinished_run_is_not_replaced_unasked(outputs):
@@ -51,7 +62,7 @@ def test_an_unfinished_run_is_not_replaced_unasked(outputs):
     for some in (outputs, outputs[1:]):
         with pytest.raises(OutputExistsError, match="unfinished run.*--resume.*--overwrite"):
             begin(some)
-        assert begin(some, overwrite=True).marks == []
+        assert begin(some, overwrite=True).last == Mark(0)
     with pytest.raises(OutputError, match="other results"):
         begin(outputs[1:], resume=True)
 
@@ -77,9 +88,22 @@ def test_other_settings_are_refused_by_name(outputs, other, said):
 def test_what_is_damaged_is_told(outputs, name, content):
     begin(outputs).mark(MARK)
     (parts_of(outputs[0]) / name).write_text(content, encoding="utf-8", errors="surrogatepass")
-    with pytest.raises(OutputError, match="is damaged; start anew with --overwrite"):
+    with pytest.raises(DamagedRunError, match="is damaged; start anew with --overwrite"):
         begin(outputs, resume=True)
-    assert begin(outputs, overwrite=True).marks == []
+    assert begin(outputs, overwrite=True).last == Mark(0)
+
+
+@pytest.mark.parametrize("name", ["job.json", "mark-000000.json"])
+def test_not_one_bit_may_differ(outputs, name):
+    begin(outputs).mark(MARK)
+    path = parts_of(outputs[0]) / name
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 3):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1
+        path.write_bytes(damaged)
+        with pytest.raises(OutputError):
+            begin(outputs, resume=True)
 
 
 def test_a_run_may_be_moved_with_its_folders(tmp_path):
@@ -89,7 +113,7 @@ def test_a_run_may_be_moved_with_its_folders(tmp_path):
     begin(outputs).mark(MARK)
     (tmp_path / "take").rename(tmp_path / "moved")
     moved = [tmp_path / "moved" / path.relative_to(tmp_path / "take") for path in outputs]
-    assert begin(moved, resume=True).marks == [MARK]
+    assert begin(moved, resume=True).last == MARK
 
 
 def test_an_error_behind_a_mark_says_how_to_go_on(outputs):
@@ -102,6 +126,9 @@ def test_an_error_behind_a_mark_says_how_to_go_on(outputs):
     ):
         job.mark(MARK)
         raise KeyboardInterrupt
+    with warnings.catch_warnings(), pytest.raises(DamagedRunError), begin(outputs, resume=True):
+        warnings.simplefilter("error")  # what is damaged cannot be gone on with
+        raise DamagedRunError("damaged")
 
 
 def test_content_names_what_is_read(tmp_path):

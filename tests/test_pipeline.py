@@ -15,7 +15,7 @@ import torch
 from tqdm import tqdm
 
 import bgmv2
-from bgmv2 import pipeline
+from bgmv2 import develop, pipeline
 from bgmv2.types import Frame, Matte, Plate, VideoInfo
 from bgmv2.video import Sink, read_image, write_image
 
@@ -101,7 +101,7 @@ def stage(monkeypatch, tmp_path):
         monkeypatch.setattr(pipeline, "open_source", lambda path, read: source)
         monkeypatch.setattr(pipeline, "open_sinks", lambda results, *_, **__: [(role, sinks[role]) for role in results])
         monkeypatch.setattr(pipeline, "load_plate", lambda path, width, height: Plate(torch.zeros(3, height, width)))
-        monkeypatch.setattr(pipeline, "check_plate", lambda *_: None)
+        monkeypatch.setattr(develop, "check_plate", lambda *_: None)
         outputs = {role: tmp_path / f"{role}.mp4" for role in sinks}
         run = bgmv2.RunConfig(align="off")
         return bgmv2.convert(

@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from bgmv2.video.color import to_bits
 from bgmv2.video.images import read_image, write_image
 from bgmv2.video.open import open_source
 from bgmv2.video.probe import kind_of
@@ -36,10 +37,8 @@ def row(path: Path, frames: list[int], width: int) -> np.ndarray:
 
 
 def _reduced(pixels: np.ndarray, width: int) -> np.ndarray:
-    if pixels.dtype == np.uint16:
-        pixels = (pixels >> 8).astype(np.uint8)
     height = round(pixels.shape[0] * width / pixels.shape[1])
-    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    return cv2.resize(to_bits(pixels, 8), (width, height), interpolation=cv2.INTER_AREA)
 
 
 def main() -> None:

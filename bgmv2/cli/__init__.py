@@ -1,4 +1,4 @@
-"""The command line: `bgmv2 convert`, `image`, `eval`, `verify`. Errors become one line on stderr and an exit code.
+"""The command line: `convert`, `batch`, `image`, `eval`, `verify`. Errors become one line on stderr and an exit code.
 
 Exit codes: 0 done; 1 it could not be done, stderr says why, or `verify` found a difference; 2 wrong usage; 130
 interrupted by Ctrl-C.
@@ -15,10 +15,10 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from bgmv2 import __version__
-from bgmv2.cli import convert, eval, image, verify
+from bgmv2.cli import batch, convert, eval, image, verify
 from bgmv2.errors import Bgmv2Error, Bgmv2Warning
 
-VERBS = (convert, image, eval, verify)
+VERBS = (convert, batch, image, eval, verify)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

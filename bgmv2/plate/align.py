@@ -224,7 +224,8 @@ class Aligner:
             return replace(last, gain=light.gain, bias=light.bias, status="held", matches=0, inliers=0, residual=0.0)
         homography = _normalised(np.linalg.inv(self._to_small) @ fit.homography @ self._to_small)
         limit, reduced_limit = _TRIPOD_LEFT if was_known and _is_identity(last.homography) else _TRIPOD
-        if self._movement(homography, np.eye(3)) < max(limit, reduced_limit / self._to_small[0, 0]):
+        moved = movement(homography, np.eye(3), (self._height, self._width))
+        if moved < max(limit, reduced_limit / self._to_small[0, 0]):
             homography = np.eye(3)
         residual = fit.residual / self._to_small[0, 0]
         self._is_known = True
@@ -248,20 +249,16 @@ class Aligner:
         if not self._is_known:
             return fit
         homography = np.linalg.inv(self._to_small) @ fit.homography @ self._to_small
-        jump = _JUMP * float(np.hypot(self._width, self._height))
-        if self._movement(homography, self._last.homography) > jump:
-            again = self._rumour is not None and self._movement(homography, self._rumour) <= jump
+        size = self._height, self._width
+        jump = _JUMP * float(np.hypot(*size))
+        if movement(homography, self._last.homography, size) > jump:
+            again = self._rumour is not None and movement(homography, self._rumour, size) <= jump
             self._confirmations = self._confirmations + 1 if again else 1
             self._rumour = homography
             if self._confirmations < _CONFIRMATIONS:
                 return None
         self._rumour, self._confirmations = None, 0
         return fit
-
-    def _movement(self, a: np.ndarray, b: np.ndarray) -> float:
-        """Return how far apart two homographies put the picture's corners, at most, in pixels."""
-        corners = _corners(self._height, self._width)
-        return float(np.linalg.norm(_project(a, corners) - _project(b, corners), axis=1).max())
 
     def _light_of(self, frame: np.ndarray, homography: np.ndarray, *, doubtful: bool) -> Exposure:
         size = self._light.shape[1::-1]
@@ -494,6 +491,12 @@ def scaling(full: tuple[int, ...], small: tuple[int, ...]) -> np.ndarray:
     """Return the matrix that maps pixels of a picture to those of its reduced copy; pixel edges map to pixel edges."""
     x, y = small[1] / full[1], small[0] / full[0]
     return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
+
+
+def movement(a: np.ndarray, b: np.ndarray, size: tuple[int, ...]) -> float:
+    """Return how far apart two homographies put the corners of a picture of a size ``(H, W)``, at most, in pixels."""
+    corners = _corners(*size)
+    return float(np.linalg.norm(_project(a, corners) - _project(b, corners), axis=1).max())
 
 
 def _corners(height: int, width: int) -> np.ndarray:

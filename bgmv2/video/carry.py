@@ -148,7 +148,10 @@ class Carrier:
                 return
             self._next = self._advance()
             packet.stream = self._copies[packet.stream.index]
-            self._output.mux(packet)
+            try:
+                self._output.mux(packet)
+            except av.error.ArgumentError as error:  # no disk says so: its times make no sense
+                raise self._damaged(error) from error
 
     def finish(self, film_end: Fraction) -> None:
         """Copy what is left, and release the source.
@@ -174,10 +177,12 @@ class Carrier:
         try:
             return next(self._packets, None)
         except av.error.FFmpegError as error:
-            raise VideoError(
-                f"the sound of {self._origin.clip} is damaged ({error.strerror}); export it again, "
-                f"or go without its sound"
-            ) from error
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: av.error.FFmpegError) -> VideoError:
+        return VideoError(
+            f"the sound of {self._origin.clip} is damaged ({error.strerror}); export it again, or go without its sound"
+        )
 
     def _label(self, film: VideoStream) -> list[str]:
         """Bring over metadata, timecode and chapters; return what of it is lost."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bgmv2.config import EncodeConfig
-from bgmv2.errors import OutputError, OutputExistsError, VideoError
+from bgmv2.errors import DamagedRunError, OutputError, OutputExistsError, VideoError
 from bgmv2.types import Frame, VideoInfo
 from bgmv2.video.exr import import_openexr, write_exr
 from bgmv2.video.formats import PICTURES
@@ -57,6 +57,13 @@ class PictureSink(ResumableSink):
         with self._reporting():
             if not self._is_whole:
                 self._pictures.mkdir(exist_ok=True)
+                self._check_kept()
+
+    def _check_kept(self) -> None:
+        """Say now, not after hours of work, that pictures of an earlier run are gone."""
+        for file in map(self._file, range(self._count)):
+            if not file.exists() or not file.stat().st_size:
+                raise DamagedRunError(f"{file} is gone, so {self._path} must be started anew, with --overwrite")
 
     def write(self, frame: Frame) -> None:
         """Write one frame as a picture.

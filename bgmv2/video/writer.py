@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
+import zlib
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -21,7 +22,7 @@ from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from bgmv2.config import EncodeConfig
-from bgmv2.errors import Bgmv2Warning, OutputError
+from bgmv2.errors import Bgmv2Warning, DamagedRunError, OutputError
 from bgmv2.types import Frame, VideoInfo
 from bgmv2.video.carry import Carrier, Origin
 from bgmv2.video.color import RGB_MATRIX, ToCodedRGB, ToYUV, is_rgb, known_matrix
@@ -100,7 +101,16 @@ class VideoWriter(ResumableSink):
                 stacklevel=2,
             )
         with self._reporting():
+            self._check_kept()
             self._open_container(origin)
+
+    def _check_kept(self) -> None:
+        """Say now, not after hours of work, that segments of an earlier run are gone."""
+        for segment in range(self._segments):
+            file = self._kept_file(segment)
+            for needed in (file, _Store.times_of(file)):
+                if not needed.exists():
+                    raise DamagedRunError(f"{needed} is gone, so {self._path} must be started anew, with --overwrite")
 
     def _open_container(self, origin: Origin | None) -> None:
         """Begin the clip, so that what it cannot hold is known before hours of work."""
@@ -184,9 +194,7 @@ class VideoWriter(ResumableSink):
             self._carrier.begin(self._zero * self.info.time_base)
         before = None
         for segment in range(self._segments):
-            again = self._file(segment, again=True)
-            file = again if again.exists() else self._file(segment)
-            for packet in _Store.read(file, self._choice.codec.store):
+            for packet in _Store.read(self._kept_file(segment), self._choice.codec.store):
                 assert packet.dts is not None
                 if before is not None and packet.dts <= before:
                     # Where the rate of frames varies, an encoder may begin earlier than the one before it ended.
@@ -228,6 +236,10 @@ class VideoWriter(ResumableSink):
     def _file(self, segment: int, *, again: bool = False) -> Path:
         # What is written anew has a name of its own: a segment is two files, which cannot be replaced as one.
         return self._parts.folder / f"{segment:06d}{'-again' * again}.{self._choice.codec.store}"
+
+    def _kept_file(self, segment: int) -> Path:
+        again = self._file(segment, again=True)
+        return again if again.exists() else self._file(segment)
 
     def _new_encoder(self) -> VideoCodecContext:
         context = CodecContext.create(self._choice.encoder, "w")
@@ -291,7 +303,8 @@ class _Store:
         self.container = av.open(f"file:{self.file}", "w", format=kind)
         self._stream = self.container.add_stream_from_template(film, opaque=True)
         self.container.start_encoding()
-        self._times: list[tuple[int, int, int]] = []
+        # Of each packet its times, and a checksum of them and of what is in it.
+        self._times: list[tuple[int, int, int, int]] = []
 
     @property
     def frames(self) -> int:
@@ -302,7 +315,8 @@ class _Store:
         """Keep packets as they come from the encoder."""
         for packet in packets:
             assert packet.pts is not None and packet.dts is not None
-            self._times.append((packet.pts, packet.dts, packet.duration or 0))
+            times = packet.pts, packet.dts, packet.duration or 0
+            self._times.append((*times, _checksum(packet, times)))
             # Increasing is all that the container asks.
             packet.pts = packet.dts = len(self._times)
             packet.time_base, packet.stream = Fraction(1, 1000), self._stream
@@ -311,21 +325,46 @@ class _Store:
     def close(self) -> None:
         """Bring the segment to the disk."""
         self.container.close()
-        times = self._final.with_suffix(".npy")
-        np.save(times, np.array(self._times, np.int64))
+        times = self.times_of(self._final)
+        np.array(self._times, np.int64).tofile(times)
         settle(times)
         settle(self.file)
         os.replace(self.file, self._final)
 
     @staticmethod
-    def read(file: Path, kind: str) -> Iterator[Packet]:
-        """Read a segment's packets, with the times that they had, in ticks of the film."""
-        times = np.load(file.with_suffix(".npy")).tolist()
-        with av.open(f"file:{file}", format=kind) as container:
+    def times_of(file: Path) -> Path:
+        """Return the file that holds the times of a segment."""
+        return file.with_suffix(".times")
+
+    @classmethod
+    def read(cls, file: Path, kind: str) -> Iterator[Packet]:
+        """Read a segment's packets, with the times that they had, in ticks of the film.
+
+        Raises:
+            DamagedRunError: it is not as it was written.
+        """
+        times = cls.times_of(file)
+        with _reading(times):
+            rows = np.fromfile(times, np.int64).reshape(-1, 4).tolist()
+        with _reading(file), av.open(f"file:{file}", format=kind) as container:
             packets = (packet for packet in container.demux(video=0) if packet.size)
-            for packet, (pts, dts, duration) in zip(packets, times, strict=True):
+            for packet, (pts, dts, duration, checksum) in zip(packets, rows, strict=True):
+                if _checksum(packet, (pts, dts, duration)) != checksum:
+                    raise ValueError("other bytes than were written")
                 packet.pts, packet.dts, packet.duration = pts, dts, duration
                 yield packet
+
+
+def _checksum(packet: Packet, times: tuple[int, int, int]) -> int:
+    return zlib.crc32(bytes(packet), zlib.crc32(np.array(times, np.int64).tobytes()))
+
+
+@contextlib.contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise DamagedRunError(f"{file} is damaged: start anew with --overwrite") from error
 
 
 def _container_options(suffix: str, time_base: Fraction) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -77,6 +78,7 @@ class Answer:
     code: int
     out: str
     err: str
+    steps: int = 0
 
     @property
     def warning(self) -> str:
@@ -175,3 +177,86 @@ def installed(start):
         return Answer(process.returncode, out, err)
 
     return run
+
+
+# A process that has everything loaded, and runs each command of its standard input in a copy of itself.
+FORKS = """
+import json, mmap, os, resource, signal, sys, threading, traceback
+from bgmv2.cli import main
+
+NAMES = ("fsync", "replace", "rename", "unlink", "mkdir", "rmdir")  # what changes the disk for good
+steps = mmap.mmap(-1, 8)  # shared with copies
+
+def stepping(call, die_at):
+    def step(*args, **kwargs):
+        done = int.from_bytes(steps[:], "big") + 1
+        steps[:] = done.to_bytes(8, "big")
+        if done == die_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return call(*args, **kwargs)
+    return step
+
+def run(words, folder, disk, limit, die_at):
+    os.chdir(folder)
+    for name, number in ((os.devnull, 0), ("out", 1), ("err", 2)):
+        os.dup2(os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), number)
+    if disk is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (disk, disk))
+    for name in NAMES:
+        setattr(os, name, stepping(getattr(os, name), die_at))
+    signal.setitimer(signal.ITIMER_REAL, limit)  # ends the process as it is
+    try:
+        code = main(words)
+    except SystemExit as stop:
+        code = stop.code
+    except BaseException:
+        traceback.print_exc()
+        code = 70
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread():
+            print("still running:", thread, file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+for line in sys.stdin:
+    steps[:] = bytes(8)
+    child = os.fork()
+    if not child:
+        run(**json.loads(line))
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(code, int.from_bytes(steps[:], "big"), flush=True)
+"""
+
+
+@pytest.fixture(scope="session")
+def forked(tmp_path_factory):
+    """Run commands, each in a process of its own that needs no time to start; end them as a power cut would.
+
+    `disk` limits the size of files, in bytes; after `limit` seconds a run is ended (-14), and at step `die_at` of those
+    that change the disk for good (-9), which are counted.
+    """
+    if not hasattr(os, "fork"):
+        pytest.skip("processes cannot be copied here")
+    folder = tmp_path_factory.mktemp("said")
+    driver = subprocess.Popen(
+        [sys.executable, "-c", FORKS],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+    )
+    assert driver.stdin is not None and driver.stdout is not None
+
+    def run(*words: object, disk: int | None = None, limit: float = 60, die_at: int = 0) -> Answer:
+        order = {"words": [*map(str, words)], "folder": str(folder), "disk": disk, "limit": limit, "die_at": die_at}
+        print(json.dumps(order), file=driver.stdin, flush=True)
+        code, steps = map(int, driver.stdout.readline().split())
+        said = ((folder / name).read_text(encoding="utf-8", errors="replace") for name in ("out", "err"))
+        return Answer(code, *said, steps)
+
+    yield run
+    driver.stdin.close()
+    driver.wait()
+    driver.stdout.close()

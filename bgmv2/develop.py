@@ -1,0 +1,306 @@
+"""What is made of a frame: the plate is placed, the network asked, and every result that was ordered is composed."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from bgmv2 import compose
+from bgmv2.backdrop import Backdrop, open_backdrop
+from bgmv2.config import AlignMode, CompositeConfig, ReadConfig
+from bgmv2.errors import Bgmv2Warning
+from bgmv2.job import Mark
+from bgmv2.masks import Mask, mask_for, open_mask
+from bgmv2.matter import Matter
+from bgmv2.nn.patches import PATCH
+from bgmv2.plate.align import Aligner, Alignment, place_plate_and_cover
+from bgmv2.plate.check import check_plate
+from bgmv2.report import Inspector, Observation
+from bgmv2.stream import Prefetch
+from bgmv2.types import Frame, FrameSource, Matte, Plate, StrPath, VideoInfo
+from bgmv2.video.open import is_sequence, open_source
+from bgmv2.video.probe import is_file
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a conversion was asked for, and how the clip is."""
+
+    clip: StrPath
+    plate: Plate
+    backdrop: StrPath
+    composite: CompositeConfig
+    read: ReadConfig
+    align: AlignMode
+    roles: tuple[str, ...]
+    info: VideoInfo
+
+
+class Developed(NamedTuple):
+    """A frame with all that was made of it.
+
+    Args:
+        frame: as it was read.
+        pictures: by role.
+        observation: for the recorder; None if nobody asked.
+        state: what the aligner knew after this frame, where the run can be gone on with behind it.
+    """
+
+    frame: Frame
+    pictures: dict[str, np.ndarray]
+    observation: Observation | None
+    state: dict[str, Any] | None
+
+
+class Pass:
+    """One way through the clip, from a mark on: iterates what is developed, each stage in a thread of its own.
+
+    Args:
+        order: what was asked for.
+        matter: the network.
+        mark: how far an earlier pass has come.
+        source: the clip, from its beginning.
+        every: so many frames apart, the aligner's state is told.
+        inspects: each frame is measured.
+        finer: a network for those frames that lie in some spans.
+    """
+
+    def __init__(
+        self,
+        order: Order,
+        matter: Matter,
+        mark: Mark,
+        source: FrameSource,
+        *,
+        every: int | None = None,
+        inspects: bool,
+        finer: tuple[Matter, Sequence[range]] | None = None,
+    ):
+        info, masks = order.info, masks_of(order.composite)
+        self._every, self._finer, self._done, self._plate = every, finer, mark.frames, order.plate
+        self.aligner = Aligner(order.plate, mode=order.align)
+        with ExitStack() as stack:
+            size = {"width": info.width, "height": info.height}
+            behind, opened = open_layers(stack, order.backdrop, masks, order.composite, rate=info.rate, **size)
+            beginning = _beginning(order.clip, info, order.read, opened)
+            self._lab = Lab(matter, order.plate, behind, order.roles, order.composite, opened, beginning=beginning)
+            if inspects:
+                self._lab.inspector = Inspector(frames=mark.frames)
+            if mark.frames:
+                self.aligner.restore(mark.aligner)
+                self._lab.start = mark.start
+                if not mark.whole:
+                    self._catch_up(source, mark, is_measured=inspects)
+            # Nothing is left to do of what is whole.
+            self._frames = stack.enter_context(Prefetch(() if mark.whole else source, depth=4))
+            self._aligned = stack.enter_context(Prefetch(self._align(self._frames)))
+            self._developed = stack.enter_context(Prefetch(self._develop(self._aligned)))
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def __iter__(self) -> Iterator[Developed]:
+        return self._developed
+
+    @property
+    def start(self) -> float:
+        """When the clip's first frame is shown, in seconds."""
+        return self._lab.start
+
+    @property
+    def stages(self) -> dict[str, float]:
+        """Seconds of work in each stage so far."""
+        return {"decode": self._frames.busy, "align": self._aligned.busy, "matte": self._developed.busy}
+
+    def _catch_up(self, source: FrameSource, mark: Mark, *, is_measured: bool) -> None:
+        """Bring the source to the mark; flicker is measured against the frame before it."""
+        source.skip(mark.frames - is_measured)
+        if is_measured:
+            self._lab.prime(next(iter(source)), self.aligner.last)
+
+    def _align(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Alignment, dict[str, Any] | None]]:
+        for number, frame in enumerate(frames, start=self._done + 1):
+            alignment = self.aligner.align(frame.pixels)
+            if number == 1 and self._finer is None:
+                warn_of_plate(self._plate, frame, alignment)
+            is_last = self._every is not None and number % self._every == 0
+            yield frame, alignment, self.aligner.state() if is_last else None
+
+    def _develop(self, aligned: Iterable[tuple[Frame, Alignment, dict[str, Any] | None]]) -> Iterator[Developed]:
+        usual = self._lab.matter
+        for number, (frame, alignment, state) in enumerate(aligned, start=self._done):
+            if self._finer is not None:
+                finer, spans = self._finer
+                self._lab.matter = finer if any(number in span for span in spans) else usual
+            pictures, observation = self._lab(frame, alignment)
+            yield Developed(frame, pictures, observation, state)
+
+
+class _View(NamedTuple):
+    """A frame on the device, and what belongs to it.
+
+    Args:
+        src: ``(1, 3, H, W)`` frame, 0..1.
+        bgr: ``(1, 3, H, W)`` plate as it stands in the frame, in its light, 0..1.
+        covered: ``(1, 1, H, W)``, 1 where the plate has pixels.
+        seen: ``(1, 1, H, W)`` alpha that the network saw.
+        seconds: since the first frame.
+    """
+
+    src: torch.Tensor
+    bgr: torch.Tensor
+    covered: torch.Tensor
+    seen: torch.Tensor
+    seconds: float
+
+
+class Lab:
+    """Develops frames: uploads, warps the plate, mattes, composes, and brings what was ordered back as integers."""
+
+    def __init__(
+        self,
+        matter: Matter,
+        plate: Plate,
+        backdrop: Backdrop,
+        roles: tuple[str, ...],
+        composite: CompositeConfig,
+        masks: Mapping[str, Mask],
+        *,
+        beginning: float | None = None,
+    ):
+        self.matter = matter
+        self.bgr = plate.bgr[None].to(matter.device)
+        self.backdrop = backdrop
+        self.roles = roles
+        self.composite = composite
+        self.masks = masks
+        self.beginning = beginning
+        self.start = math.nan  # of the clip, in seconds; unknown before its first frame
+        self.inspector: Inspector | None = None
+
+    @torch.inference_mode()
+    def __call__(self, frame: Frame, alignment: Alignment) -> tuple[dict[str, np.ndarray], Observation | None]:
+        """Return the pictures by their roles, and what the inspector saw."""
+        # A clip need not begin at zero, but its backdrop begins with it.
+        self.start = frame.seconds if math.isnan(self.start) else self.start
+        matte, view = self._matte(frame, alignment)
+        to_integers = compose.to_uint16 if frame.pixels.dtype == np.uint16 else compose.to_uint8
+        observation = None
+        if self.inspector is not None:
+            observation = self.inspector(view.src, matte, alignment, view.seconds)
+        pictures = (to_integers(self._picture(role, matte, view)) for role in self.roles)
+        return dict(zip(self.roles, (x.squeeze(-1).cpu().numpy() for x in pictures), strict=True)), observation
+
+    @torch.inference_mode()
+    def prime(self, frame: Frame, alignment: Alignment) -> None:
+        """Let the inspector see the frame before the next one."""
+        assert self.inspector is not None
+        matte, view = self._matte(frame, alignment)
+        self.inspector.prime(view.src, matte)
+
+    def _matte(self, frame: Frame, alignment: Alignment) -> tuple[Matte, _View]:
+        bgr, covered = place_plate_and_cover(self.bgr, alignment)
+        src = compose.from_integers(frame.pixels, device=self.matter.device)[None]
+        seen = self.matter.matte(src, plate=bgr)
+        view = _View(src, bgr, covered, seen.pha, frame.seconds - self.start)
+        beginning = self.start if self.beginning is None else self.beginning
+        return self._overruled(seen, view, frame.seconds - beginning), view
+
+    def _overruled(self, matte: Matte, view: _View, seconds: float) -> Matte:
+        """Take the plate's light out of the foreground, and obey a person's mattes, which go by the clip's time."""
+        pha, fgr = matte.pha, matte.fgr
+        if self.composite.despill:
+            fgr = compose.despill(fgr, pha, view.src, view.bgr, strength=self.composite.despill)
+        if self.masks:
+            masks = {name: mask.at(seconds, view.src) for name, mask in self.masks.items()}
+            pha, fgr = compose.overrule(pha, fgr, view.src, **masks)
+        return matte._replace(pha=pha, fgr=fgr)
+
+    def _picture(self, role: str, matte: Matte, view: _View) -> torch.Tensor:
+        """One deliverable, ``(H, W, C)`` in 0..1."""
+        size = matte.pha.shape[2:]
+        if role == "com":
+            picture = compose.over(matte.fgr, matte.pha, self._behind(matte, view), blend=self.composite.blend)
+        elif role == "rgba":
+            picture = torch.cat([matte.fgr, matte.pha], dim=1)
+        elif role == "err":
+            picture = F.interpolate(matte.err, size=size, mode="bilinear", align_corners=False)
+        elif role == "ref":
+            picture = matte.ref.repeat_interleave(PATCH, 2).repeat_interleave(PATCH, 3)[:, :, : size[0], : size[1]]
+        else:
+            picture = getattr(matte, role)
+        return picture[0].permute(1, 2, 0)
+
+    def _behind(self, matte: Matte, view: _View) -> torch.Tensor:
+        """The backdrop, in the subject's shadow if that is wanted."""
+        backdrop = self.backdrop.at(view.seconds, view.bgr)
+        if not self.composite.keep_shadow:
+            return backdrop
+        # What the network saw and a garbage matte removed casts no shadow, but is none either.
+        hidden = torch.maximum(view.seen, matte.pha)
+        light = compose.shade(view.src, view.bgr, hidden, covered=view.covered)
+        return backdrop * (1 - self.composite.keep_shadow * (1 - light))
+
+
+def masks_of(composite: CompositeConfig, *, picture: Path | None = None) -> dict[str, Path]:
+    """The mattes that were given, or those of one picture of many, by their names."""
+    given = {"garbage": composite.garbage, "holdout": composite.holdout}
+    paths = {name: Path(path) for name, path in given.items() if path is not None}
+    return paths if picture is None else {name: mask_for(picture, path) for name, path in paths.items()}
+
+
+def open_layers(
+    stack: ExitStack,
+    backdrop: StrPath,
+    masks: Mapping[str, StrPath],
+    composite: CompositeConfig,
+    *,
+    width: int,
+    height: int,
+    rate: Fraction | None = None,
+) -> tuple[Backdrop, dict[str, Mask]]:
+    """Open the backdrop and the mattes, to be closed with the stack."""
+    behind = open_backdrop(os.fspath(backdrop), width=width, height=height, rate=rate, composite=composite)
+    stack.enter_context(closing(behind))
+    return behind, {
+        name: stack.enter_context(closing(open_mask(path, width=width, height=height, rate=rate)))
+        for name, path in masks.items()
+    }
+
+
+def _beginning(clip: StrPath, info: VideoInfo, read: ReadConfig, masks: Mapping[str, Mask]) -> float | None:
+    """When the clip of which a part is taken begins by its own clock; None where the first frame will tell.
+
+    A matte is drawn for the whole clip, so a part of the clip needs that part of the matte.
+    """
+    if not masks or read.start is None or info.start is None:
+        return None
+    if not (is_file(clip) or is_sequence(clip)):
+        return float(info.start) - read.start
+    with closing(open_source(clip, replace(read, start=None, end=None))) as whole:
+        return next(iter(whole)).seconds
+
+
+def warn_of_plate(plate: Plate, frame: Frame, alignment: Alignment) -> None:
+    """Say if the plate does not seem to belong to the clip, told by its first frame."""
+    warning = check_plate(plate, frame.pixels, alignment)
+    if warning is not None:
+        warnings.warn(warning, Bgmv2Warning, stacklevel=2)
