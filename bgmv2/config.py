@@ -218,6 +218,7 @@ class RunConfig:
         refine: the refiner's mode; None takes the weights' own.
         pixels: pixels to refine in `sampling`; None chooses by the frame's size.
         threshold: predicted error above which `thresholding` refines; None takes the weights' own.
+        mirror: the network sees each frame mirrored as well, and the two answers are averaged; takes twice the time.
 
     Raises:
         ValueError: a value is out of its range. Whether the device is there is only seen where it is used.
@@ -231,6 +232,7 @@ class RunConfig:
     refine: RefineMode | None = None
     pixels: int | None = None
     threshold: float | None = None
+    mirror: bool = False
 
     def __post_init__(self) -> None:
         if self.precision not in get_args(Precision):

@@ -18,7 +18,7 @@ from bgmv2.video.images import list_images
 from bgmv2.video.open import is_sequence
 from bgmv2.video.probe import is_file
 from bgmv2.video.sequence import Pattern, is_pattern
-from bgmv2.video.sink import cannot_write, parts_of, settle
+from bgmv2.video.sink import Parts, cannot_write, parts_of, settle
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -86,7 +86,8 @@ class Job:
     """
 
     def __init__(self, outputs: Sequence[Path], settings: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
-        self._folders = [parts_of(output.absolute()) for output in outputs]
+        self._outputs = [output.absolute() for output in outputs]
+        self._folders = [parts_of(output) for output in self._outputs]
         self._name = outputs[0].name
         self._settings = {name: fingerprint.of_values(value) for name, value in settings.items()}
         self.folder = self._folders[0]
@@ -108,9 +109,14 @@ class Job:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None or isinstance(error, DamagedRunError):
+        if error is None:
             return
-        if self._is_marked and _is_marked(self.folder):
+        if not _is_marked(self.folder):
+            # Some results may have been brought to the disk before another one failed.
+            for output, folder in zip(self._outputs, self._folders, strict=True):
+                if not _is_marked(folder):
+                    Parts.sweep(output)
+        elif self._is_marked and not isinstance(error, DamagedRunError):
             warnings.warn(
                 f"what is finished of {self._name} is kept in {self.folder}: the same command with --resume goes on",
                 Bgmv2Warning,

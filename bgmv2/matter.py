@@ -31,6 +31,7 @@ class Matter:
         refine: `sampling`, `thresholding` or `full`; None takes the weights' own.
         pixels: pixels to refine in `sampling`; None takes a sixteenth of the frame.
         threshold: predicted error in 0..1 above which `thresholding` refines; None takes the weights' own.
+        mirror: the network sees each frame mirrored as well, and the two answers are averaged; takes twice the time.
 
     Raises:
         WeightsError: the weights are missing, damaged or made for another network.
@@ -51,6 +52,7 @@ class Matter:
         refine: str | None = None,
         pixels: int | None = None,
         threshold: float | None = None,
+        mirror: bool = False,
     ):
         self.device = choose_device(device)
         self.dtype = _choose_dtype(precision, self.device)
@@ -62,6 +64,7 @@ class Matter:
             refine_threshold=threshold,
         )
         self.model = model.to(self.device, self.dtype).to(memory_format=torch.channels_last)
+        self._mirrors = mirror
         self._scale_follows_size = scale is None
         self._pixels_follow_size = pixels is None
 
@@ -76,6 +79,7 @@ class Matter:
             refine=run.refine,
             pixels=run.pixels,
             threshold=run.threshold,
+            mirror=run.mirror,
         )
 
     def __str__(self) -> str:
@@ -90,7 +94,7 @@ class Matter:
         for name, value in self.model.state_dict().items():
             digest.update(name.encode())
             digest.update(value.cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
-        choices = [self.model.config, str(self), self._scale_follows_size, self._pixels_follow_size]
+        choices = [self.model.config, str(self), self._mirrors, self._scale_follows_size, self._pixels_follow_size]
         return fingerprint.of_values([digest.hexdigest(), *choices])
 
     @torch.inference_mode()
@@ -117,13 +121,19 @@ class Matter:
             raise ValueError(f"frame and plate have one size, got {tuple(frames.shape)} and {tuple(bgr.shape)}")
         self._fit(*frames.shape[2:])
         try:
-            pha, fgr, _, _, err_sm, ref_sm = self.model(frames, bgr)
+            matte = self._ask(frames, bgr)
+            if self._mirrors:
+                matte = _mean(matte, Matte(*(x.flip(-1) for x in self._ask(frames.flip(-1), bgr.flip(-1)))))
         except torch.cuda.OutOfMemoryError as error:
             height, width = frames.shape[2:]
             raise DeviceError(
                 f"{self.device} has too little memory for {width}x{height}: refine fewer pixels, close other programs "
                 f"that use it, or take cpu"
             ) from error
+        return matte
+
+    def _ask(self, frames: torch.Tensor, bgr: torch.Tensor) -> Matte:
+        pha, fgr, _, _, err_sm, ref_sm = self.model(frames, bgr)
         return Matte(pha.float(), fgr.float(), err_sm.float(), ref_sm.float())
 
     def upload(self, picture: Picture) -> torch.Tensor:
@@ -155,6 +165,12 @@ class Matter:
             self.model.backbone_scale = scale_for(height, width)
         if self._pixels_follow_size:
             self.model.refiner.sample_pixels = pixels_for(height, width)
+
+
+def _mean(one: Matte, other: Matte) -> Matte:
+    """Average two answers; a patch is refined if it is in either."""
+    pha, fgr, err = ((a + b) / 2 for a, b in zip(one[:3], other[:3], strict=True))
+    return Matte(pha, fgr, err, torch.maximum(one.ref, other.ref))
 
 
 def scale_for(height: int, width: int) -> float:

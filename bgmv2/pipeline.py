@@ -18,7 +18,7 @@ from bgmv2 import __version__
 from bgmv2.config import CheckConfig, CompositeConfig, EncodeConfig, ReadConfig, RunConfig
 from bgmv2.develop import Developed, Lab, Order, Pass, masks_of, open_layers, warn_of_plate
 from bgmv2.job import Job, Mark, name_of
-from bgmv2.matter import Matter, scale_for
+from bgmv2.matter import Matter
 from bgmv2.names import check_blend, check_repeatable, chosen, is_repeatable, keep_inputs, picture_jobs
 from bgmv2.plate.align import Aligner
 from bgmv2.plate.sources import load_plate
@@ -272,13 +272,12 @@ def _repair(
     watch: Callable[[Progress], None] | None,
 ) -> None:
     """Matte bad spans again with more effort, and write the segments that hold them anew."""
-    info, done = order.info, desk.mark.repaired
-    finer_run = better(run, width=info.width, height=info.height)
-    spans = recorder.bad_spans(rescaled=finer_run.scale != (run.scale or scale_for(info.height, info.width)))
+    done = desk.mark.repaired
+    spans = recorder.bad_spans()
     segments = sorted({frame // every for span in spans for frame in (*span[::every], span[-1])})
     if done == len(segments):
         return
-    finer = Matter.from_config(finer_run)
+    finer = Matter.from_config(better(run))
     frames = [range(segment * every, min((segment + 1) * every, recorder.frames)) for segment in segments]
     pace = Pace(recorder.frames + sum(map(len, frames)), done=recorder.frames + sum(map(len, frames[:done])))
     for number in range(done, len(segments)):

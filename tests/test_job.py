@@ -119,6 +119,9 @@ def test_a_run_may_be_moved_with_its_folders(tmp_path):
 def test_an_error_behind_a_mark_says_how_to_go_on(outputs):
     with pytest.raises(KeyboardInterrupt), begin(outputs):
         raise KeyboardInterrupt
+    for path in outputs:
+        assert not parts_of(path).exists()  # there was nothing to keep
+        parts_of(path).mkdir()
     with (
         pytest.warns(Bgmv2Warning, match=r"a\.mp4 is kept in .*the same command with --resume goes on"),
         pytest.raises(KeyboardInterrupt),

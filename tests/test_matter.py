@@ -196,3 +196,16 @@ def test_cuda_says_what_the_cpu_says(matter, weights, pair, precision, within):
     assert {x.device.type for x in b} == {"cuda"} and {x.dtype for x in b} == {torch.float32}
     assert (a.pha - b.pha.cpu()).abs().mean() < within
     assert (a.fgr - b.fgr.cpu()).abs().mean() < within
+
+
+@pytest.mark.parametrize("width", [64, 61])
+def test_a_mirror_image_is_answered_in_the_mirror(weights, pair, width):
+    frame, plate = (tensor(x)[..., :width] for x in pair)
+    matter, both = Matter(weights, "cpu"), Matter(weights, "cpu", mirror=True)
+    one, mean = matter.matte(frame, plate=plate), both.matte(frame, plate=plate)
+    other = matter.matte(frame.flip(-1), plate=plate.flip(-1))
+    assert_same(mean[:3], [(a + b.flip(-1)) / 2 for a, b in zip(one[:3], other[:3], strict=True)])
+    assert (mean.pha - one.pha).abs().max() > 0.01 and ((mean.ref == 1) >= (one.ref == 1)).all()
+    again = both.matte(frame.flip(-1), plate=plate.flip(-1))
+    assert_same([again.pha.flip(-1)], [mean.pha])
+    assert both.fingerprint != matter.fingerprint == Matter(weights, "cpu").fingerprint

@@ -137,12 +137,12 @@ class Recorder:
         """Yield all rows, those of the second pass in place of what they replaced."""
         return (row for row, _ in self._pairs())
 
-    def bad_spans(self, *, rescaled: bool = True) -> list[range]:
+    def bad_spans(self) -> list[range]:
         """Return the frames that deserve a second pass, as `bgmv2.report.repair.bad_spans` tells them.
 
         Only the first pass counts, so that the answer stays the same during the second.
         """
-        return bad_spans(self._rows, self.frames, rescaled=rescaled)
+        return bad_spans(self._rows, self.frames)
 
     def publish(self, path: Path, *, clip: str, settings: Mapping[str, Any], overwrite: bool = False) -> None:
         """Write the report, and beside it a folder of its name with the pictures.

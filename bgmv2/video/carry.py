@@ -35,7 +35,7 @@ _KINDS = {
 
 # What tells of the file that was read, not of its content, or is wrong once the film is encoded anew.
 _OF_THE_FILE = re.compile(
-    r"major_brand|minor_version|compatible_brands|encoder|vendor_id|rotate|duration(-\w+)?|timecode"
+    r"major_brand|minor_version|compatible_brands|encoder|software|vendor_id|rotate|duration(-\w+)?|timecode"
     r"|(bps|number_of_|_statistics_)\w*(-\w+)?",
     re.IGNORECASE,
 )
@@ -150,7 +150,7 @@ class Carrier:
             packet.stream = self._copies[packet.stream.index]
             try:
                 self._output.mux(packet)
-            except av.error.ArgumentError as error:  # no disk says so: its times make no sense
+            except (av.error.ArgumentError, av.error.InvalidDataError) as error:  # no disk says so
                 raise self._damaged(error) from error
 
     def finish(self, film_end: Fraction) -> None:

@@ -63,7 +63,7 @@ class PictureSink(ResumableSink):
         """Say now, not after hours of work, that pictures of an earlier run are gone."""
         for file in map(self._file, range(self._count)):
             if not file.exists() or not file.stat().st_size:
-                raise DamagedRunError(f"{file} is gone, so {self._path} must be started anew, with --overwrite")
+                raise DamagedRunError(f"{file} is gone: start {self._path.name} anew with --overwrite")
 
     def write(self, frame: Frame) -> None:
         """Write one frame as a picture.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import secrets
 import shutil
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+# Most systems allow 255 bytes in a name. So many leave room for what is added to it; so many characters do in any case.
+_LONG, _SHORT = 240, 50
 # What libraries raise when the disk or an encoder fails.
 DISK_ERRORS = (av.error.FFmpegError, cv2.error, OSError)
 
@@ -40,7 +43,7 @@ def check_folder(path: Path) -> None:
         path: the result's final name.
 
     Raises:
-        OutputError: its folder is not there, is no folder, or may not be written to.
+        OutputError: its folder is not there, is no folder, or may not be written to, or its name is too long.
     """
     folder = path.parent
     if not folder.exists():
@@ -49,6 +52,12 @@ def check_folder(path: Path) -> None:
         raise OutputError(f"{folder} is a file, so {path.name} cannot be written into it; choose another place")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"you may not write into {folder}; choose another place for {path.name}")
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:  # the name is too long
+        raise cannot_write(path, error) from error
 
 
 def check_file(path: Path, *, overwrite: bool) -> None:
@@ -71,12 +80,14 @@ def check_file(path: Path, *, overwrite: bool) -> None:
 
 def beside(path: Path) -> Path:
     """Return a hidden name in the folder of `path`, with its suffix, that nobody else uses."""
-    return path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
+    return path.with_name(f".{path.stem[:_SHORT]}-{secrets.token_hex(4)}{path.suffix}")
 
 
 def parts_of(path: Path) -> Path:
-    """Return the hidden folder in which a result of this name grows."""
-    return path.with_name(f".{path.name}.parts")
+    """Return the hidden folder in which a result of this name grows; a long name's has a shorter one."""
+    name = os.fsencode(path.name)
+    shown = path.name if len(name) <= _LONG else f"{path.name[:_SHORT]}-{hashlib.sha256(name).hexdigest()[:16]}"
+    return path.with_name(f".{shown}.parts")
 
 
 def settle(path: Path) -> None:
@@ -139,6 +150,17 @@ class Parts:
             with contextlib.suppress(OSError):
                 self.folder.rename(self._waste)
             shutil.rmtree(self._waste, ignore_errors=True)
+
+    @classmethod
+    def sweep(cls, path: Path) -> None:
+        """Remove what a run left that ended before it could be gone on with, unless another process has it.
+
+        Args:
+            path: the result's final name.
+        """
+        if parts_of(path).exists():
+            with contextlib.suppress(OutputError):
+                cls(path, kept=True).remove()
 
     def _clear(self) -> None:
         for entry in self.folder.iterdir():

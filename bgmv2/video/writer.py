@@ -110,7 +110,7 @@ class VideoWriter(ResumableSink):
             file = self._kept_file(segment)
             for needed in (file, _Store.times_of(file)):
                 if not needed.exists():
-                    raise DamagedRunError(f"{needed} is gone, so {self._path} must be started anew, with --overwrite")
+                    raise DamagedRunError(f"{needed} is gone: start {self._path.name} anew with --overwrite")
 
     def _open_container(self, origin: Origin | None) -> None:
         """Begin the clip, so that what it cannot hold is known before hours of work."""

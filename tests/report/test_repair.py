@@ -15,9 +15,9 @@ from bgmv2.report.repair import bad_spans
 def spans_of(row):
     """Find the bad spans of frames that differ from a good one in some values."""
 
-    def find(values, **given):
+    def find(values):
         rows = [replace(row, frame=frame, seconds=frame / 25, **value) for frame, value in enumerate(values)]
-        return bad_spans(rows, len(rows), **given)
+        return bad_spans(rows, len(rows))
 
     return find
 
@@ -43,11 +43,6 @@ def test_ranges_stay_in_the_clip_and_those_that_meet_are_one(spans_of):
     assert spans == [range(0, 8), range(15, 37), range(45, 56), range(57, 68), range(73, 80)]
 
 
-def test_the_same_again_helps_only_what_was_not_refined(spans_of):
-    values = [{}] * 30 + [{"error": 0.1, "flicker": 0.1}] + [{}] * 30 + [{"uncertain": 0.01}]
-    assert spans_of(values, rescaled=False) == [range(56, 62)]
-
-
 def test_a_clip_without_frames_has_none(spans_of):
     assert spans_of([]) == []
 
@@ -62,15 +57,15 @@ def test_the_answer_stays_the_same_during_the_second_pass(tmp_path, made_up):
 
 
 @pytest.mark.parametrize(
-    ("run", "size", "expected"),
+    ("run", "expected"),
     [
-        (RunConfig(), (1920, 1080), (0.375, "thresholding", 0.05)),
-        (RunConfig(), (3840, 2160), (0.1875, "thresholding", 0.05)),
-        (RunConfig(), (1280, 720), (0.5, "thresholding", 0.05)),
-        (RunConfig(scale=0.1, refine="thresholding", threshold=0.02), (640, 480), (0.15, "thresholding", 0.02)),
-        (RunConfig(scale=0.4, refine="full"), (640, 480), (0.5, "full", None)),
+        (RunConfig(), (None, "thresholding", 0.05)),
+        (RunConfig(pixels=100), (None, "thresholding", 0.05)),
+        (RunConfig(refine="thresholding", threshold=0.3), (None, "thresholding", 0.05)),
+        (RunConfig(scale=0.1, refine="thresholding", threshold=0.02), (0.1, "thresholding", 0.02)),
+        (RunConfig(scale=0.4, refine="full"), (0.4, "full", None)),
     ],
 )
-def test_a_second_pass_gets_more(run, size, expected):
-    more = better(run, width=size[0], height=size[1])
-    assert (pytest.approx(more.scale), more.refine, more.threshold) == expected
+def test_a_second_pass_looks_twice_and_refines_what_is_uncertain(run, expected):
+    more = better(run)
+    assert more.mirror and (more.scale, more.refine, more.threshold) == expected
