@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -187,23 +188,24 @@ from bgmv2.cli import main
 NAMES = ("fsync", "replace", "rename", "unlink", "mkdir", "rmdir")  # what changes the disk for good
 steps = mmap.mmap(-1, 8)  # shared with copies
 
-def stepping(call, die_at):
+def stepping(call, die_at, die_of):
     def step(*args, **kwargs):
         done = int.from_bytes(steps[:], "big") + 1
         steps[:] = done.to_bytes(8, "big")
         if done == die_at:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), die_of)
         return call(*args, **kwargs)
     return step
 
-def run(words, folder, disk, limit, die_at):
+def run(words, folder, disk, limit, die_at, die_of):
     os.chdir(folder)
     for name, number in ((os.devnull, 0), ("out", 1), ("err", 2)):
         os.dup2(os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), number)
     if disk is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (disk, disk))
     for name in NAMES:
-        setattr(os, name, stepping(getattr(os, name), die_at))
+        setattr(os, name, stepping(getattr(os, name), die_at, die_of))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.setitimer(signal.ITIMER_REAL, limit)  # ends the process as it is
     try:
         code = main(words)
@@ -234,8 +236,8 @@ for line in sys.stdin:
 def forked(tmp_path_factory):
     """Run commands, each in a process of its own that needs no time to start; end them as a power cut would.
 
-    `disk` limits the size of files, in bytes; after `limit` seconds a run is ended (-14), and at step `die_at` of those
-    that change the disk for good (-9), which are counted.
+    `disk` limits the size of files, in bytes; after `limit` seconds a run is ended (-14). Steps that change the disk
+    for good are counted, and at step `die_at` the signal `die_of` comes.
     """
     if not hasattr(os, "fork"):
         pytest.skip("processes cannot be copied here")
@@ -249,9 +251,15 @@ def forked(tmp_path_factory):
     )
     assert driver.stdin is not None and driver.stdout is not None
 
-    def run(*words: object, disk: int | None = None, limit: float = 60, die_at: int = 0) -> Answer:
-        order = {"words": [*map(str, words)], "folder": str(folder), "disk": disk, "limit": limit, "die_at": die_at}
-        print(json.dumps(order), file=driver.stdin, flush=True)
+    def run(
+        *words: object,
+        disk: int | None = None,
+        limit: float = 60,
+        die_at: int = 0,
+        die_of: signal.Signals = signal.SIGKILL,
+    ) -> Answer:
+        how = {"folder": str(folder), "disk": disk, "limit": limit, "die_at": die_at, "die_of": die_of}
+        print(json.dumps({"words": [*map(str, words)], **how}), file=driver.stdin, flush=True)
         code, steps = map(int, driver.stdout.readline().split())
         said = ((folder / name).read_text(encoding="utf-8", errors="replace") for name in ("out", "err"))
         return Answer(code, *said, steps)

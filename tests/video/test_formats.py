@@ -1,6 +1,8 @@
 """The tables of what can be written agree with themselves, with the encoders, and with what people are told."""
 
+import itertools
 import re
+from fractions import Fraction
 from pathlib import Path
 from typing import get_args
 
@@ -143,3 +145,21 @@ def test_an_encoder_that_is_missing_is_named(monkeypatch):
 def test_the_readme_shows_the_table():
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     assert formats.markdown() in readme
+
+
+def test_the_same_frames_give_the_same_h264(picture):
+    """A run that is gone on with shall make what one run would have made."""
+    options = CODECS["h264"].options("libx264", EncodeConfig(preset="fast"), VideoInfo(96, 64))
+    shots = [[av.VideoFrame.from_ndarray(picture(3 * film + k, 96, 64)) for k in range(3)] for film in range(4)]
+    found = set()
+    for _, film in itertools.product(range(40), range(4)):
+        context = av.CodecContext.create("libx264", "w")
+        context.width, context.height, context.pix_fmt = 96, 64, "yuv420p"
+        context.time_base, context.options = Fraction(1, 25), dict(options)
+        context.thread_type, context.thread_count = "AUTO", 0
+        packets = []
+        for pts, frame in enumerate(shots[film]):
+            frame.pts, frame.time_base = pts, context.time_base
+            packets += context.encode(frame)
+        found.add((film, b"".join(map(bytes, packets + context.encode(None)))))
+    assert len(found) == 4
