@@ -105,6 +105,7 @@ WORDS = {
     "verify": None,
     "report": ".json",
     "repair": None,
+    "mirror": None,
 }
 TABLES = {"read": options.READ, "composite": options.COMPOSITE, "run": options.RUN, "encode": options.ENCODE}
 TABLES["check"] = options.CHECK
