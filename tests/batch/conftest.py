@@ -51,6 +51,14 @@ class Shots:
         return Journal(self.out).outcomes()
 
 
+def assert_alike(frames: list[tuple[float, bytes]], others: list[tuple[float, bytes]]) -> None:
+    """The same instants, and pixels within one code value: other numbers of threads add up in another order."""
+    assert [seconds for seconds, _ in frames] == [seconds for seconds, _ in others]
+    for index, ((_, pixels), (_, other)) in enumerate(zip(frames, others, strict=True)):
+        apart = np.frombuffer(pixels, np.uint8).astype(int) - np.frombuffer(other, np.uint8)
+        assert abs(apart).max() <= 1, (index, abs(apart).max())
+
+
 def frames_of(path: Path) -> list[tuple[float, bytes]]:
     with VideoReader(path) as reader:
         return [(frame.seconds, frame.pixels.tobytes()) for frame in reader]

@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 
-from bgmv2 import pipeline
+from bgmv2 import develop
 from bgmv2.video import VideoReader, read_image, write_image
 
 
@@ -223,7 +223,7 @@ def test_the_warnings_of_libraries_are_not_for_users(convert, scene, monkeypatch
         warnings.warn("an array is not writable", UserWarning, stacklevel=1)
         return None
 
-    monkeypatch.setattr(pipeline, "check_plate", noisy)
+    monkeypatch.setattr(develop, "check_plate", noisy)
     answer = convert("-o", scene.out / "com.mp4")
     assert (answer.code, answer.err) == (0, "")
 
