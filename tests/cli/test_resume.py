@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import time
 from pathlib import Path
 
 import av
@@ -87,7 +88,10 @@ def test_a_run_is_killed_again_and_again(forked, words, reference, tmp_path):
     expected, _ = reference
     moments = random.Random(5)
     command = words(tmp_path / "often")
-    codes = [forked(*command, "--resume", limit=moments.uniform(0.01, 1)).code for _ in range(MOMENTS)]
-    assert codes.count(-14) > MOMENTS / 4
+    begun = time.monotonic()
+    assert forked(*words(tmp_path / "whole")).code == 0
+    whole = time.monotonic() - begun
+    codes = [forked(*command, "--resume", limit=whole * moments.uniform(0.02, 0.3)).code for _ in range(MOMENTS)]
+    assert -14 in codes
     assert forked(*command, "--resume", "--overwrite").code == 0
     assert content(tmp_path / "often") == expected
