@@ -24,8 +24,9 @@ from bgmv2.job import Mark
 from bgmv2.masks import Mask, mask_for, open_mask
 from bgmv2.matter import Matter
 from bgmv2.nn.patches import PATCH
-from bgmv2.plate.align import Aligner, Alignment, place_plate_and_cover
+from bgmv2.plate.align import Aligner, Alignment
 from bgmv2.plate.check import check_plate
+from bgmv2.plate.place import place_plate_and_cover
 from bgmv2.report import Inspector, Observation
 from bgmv2.stream import Prefetch
 from bgmv2.types import Frame, FrameSource, Matte, Plate, StrPath, VideoInfo

@@ -28,7 +28,8 @@ from bgmv2.compose import to_uint8
 from bgmv2.config import RunConfig
 from bgmv2.errors import VideoError
 from bgmv2.matter import Matter
-from bgmv2.plate.align import Aligner, place_plate
+from bgmv2.plate.align import Aligner
+from bgmv2.plate.place import place_plate
 from bgmv2.plate.sources import load_plate
 from bgmv2.video.color import to_bits
 from bgmv2.video.images import read_image

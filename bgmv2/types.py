@@ -119,17 +119,21 @@ class Plate:
     """The clean background that was filmed without the subject.
 
     Args:
-        bgr: ``(3, H, W)`` float32 in 0..1, RGB, sized like the clip.
+        bgr: ``(3, H, W)`` float32 in 0..1, RGB, sized like the clip; larger if it was made of a sweep over the scene.
+        seen: ``(1, H, W)`` bool, where the plate shows the scene; elsewhere its colours are made up. None: everywhere.
 
     Raises:
-        ValueError: the tensor has another shape or type.
+        ValueError: a tensor has another shape or type.
     """
 
     bgr: torch.Tensor
+    seen: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.bgr.ndim != 3 or self.bgr.shape[0] != 3 or not self.bgr.is_floating_point():
             raise ValueError(f"a plate is a float tensor (3, H, W), got {self.bgr.shape = }, {self.bgr.dtype = }")
+        if self.seen is not None and (self.seen.shape != (1, *self.bgr.shape[1:]) or self.seen.dtype != torch.bool):
+            raise ValueError(f"what was seen is bool (1, H, W), got {self.seen.shape = }, {self.seen.dtype = }")
 
 
 class Matte(NamedTuple):

@@ -9,7 +9,8 @@ import pytest
 
 from bgmv2 import Matter, RunConfig, VideoError, evaluate, metrics
 from bgmv2.evaluate import INDEX, MEASURES, STATISTICS, Score
-from bgmv2.plate.align import Aligner, place_plate
+from bgmv2.plate.align import Aligner
+from bgmv2.plate.place import place_plate
 from bgmv2.plate.sources import load_plate
 from bgmv2.video import read_image, write_image
 

@@ -24,7 +24,9 @@ import torch
 
 from bgmv2.config import AlignMode
 from bgmv2.metrics import unknown_band
-from bgmv2.plate.align import Aligner, as_plate, place_plate
+from bgmv2.plate.align import Aligner
+from bgmv2.plate.place import place_plate
+from bgmv2.plate.views import as_plate
 
 # Chosen on a trial draw of the benchmark: of 0.375 and 0.6 (its README's ratios for a portrait and a whole person) and
 # of 0 and 3 frames, these had the smallest mean MAD.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from bgmv2.plate.align import Alignment, as_pixels, as_plate, reduced, scaling
-from bgmv2.plate.photometric import Exposure, estimate
+from bgmv2.plate.align import Alignment
+from bgmv2.plate.geometry import scaling
+from bgmv2.plate.photometric import estimate
+from bgmv2.plate.views import as_pixels, as_plate, reduced
 from bgmv2.types import Plate
 
 # Compared so small that a few pixels of misalignment do not show.
@@ -42,7 +44,7 @@ def agreement(plate: Plate | np.ndarray, pixels: np.ndarray, alignment: Alignmen
     size = frame.shape[1::-1]
     picture = cv2.warpPerspective(picture, small, size, borderMode=cv2.BORDER_REPLICATE)
     covered = cv2.warpPerspective(np.ones(size[::-1], np.uint8), small, size) > 0
-    known = Exposure(alignment.gain, alignment.bias)
+    known = alignment.light
     light = estimate(picture, frame, covered, near=known) or known  # with alignment off, no light is known
     agrees = np.abs(light(picture) - frame).max(axis=2) < _TOLERANCE
     return float(agrees[covered].mean()) if covered.any() else 0.0

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from bgmv2.plate.align import Alignment, movement
+from bgmv2.plate.align import Alignment
+from bgmv2.plate.geometry import movement
 from bgmv2.report.panels import layers_of, reduced
 from bgmv2.report.rows import UNCERTAIN, Row
 from bgmv2.types import Matte
@@ -75,8 +76,8 @@ class Inspector:
             matches=alignment.matches,
             inliers=alignment.inliers,
             residual=round(float(alignment.residual), 4),
-            gain=tuple(round(float(x), 5) for x in alignment.gain),
-            bias=tuple(round(float(x), 5) for x in alignment.bias),
+            gain=tuple(round(float(x), 5) for x in alignment.light.gain),
+            bias=tuple(round(float(x), 5) for x in alignment.light.bias),
             error=values[0],
             refined=values[1],
             uncertain=values[2],

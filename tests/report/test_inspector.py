@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from bgmv2.plate.align import Alignment
+from bgmv2.plate.photometric import SAME_LIGHT, Exposure
 from bgmv2.report import Inspector, Row
 
-STILL = Alignment(np.eye(3), np.ones(3), np.zeros(3), "fixed")
+STILL = Alignment(np.eye(3), SAME_LIGHT, "fixed")
 
 
 @pytest.fixture
@@ -34,7 +35,9 @@ def test_shares_and_means_are_those_of_the_picture(flat, observe):
 
 def test_alignment_and_light_are_told(flat, matte_of):
     shifted = np.array([[1.0, 0, 3], [0, 1, -4], [0, 0, 1]])
-    alignment = Alignment(shifted, np.array([1.1, 1, 0.9]), np.array([0, 0.01, 0.02]), "found", 90, 80, np.float64(0.1))
+    alignment = Alignment(
+        shifted, Exposure(np.array([1.1, 1, 0.9]), np.array([0, 0.01, 0.02])), "found", 90, 80, np.float64(0.1)
+    )
     observation = Inspector(frames=7)(flat(0.5), matte_of(flat(0, channels=1)), alignment, 1.25)
     row = observation.row
     assert (row.frame, row.seconds, row.status, row.shift) == (7, 1.25, "found", 5.0)

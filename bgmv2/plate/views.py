@@ -1,0 +1,51 @@
+"""Pictures as alignment and light look at them: small, in floats, or as nothing but structure."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+
+from bgmv2.types import Plate
+
+
+def as_plate(plate: Plate | np.ndarray) -> Plate:
+    """Take a plate as it is, or make one of ``(H, W, 3)`` RGB, uint8 or uint16.
+
+    Raises:
+        ValueError: the array has another shape or type.
+    """
+    if isinstance(plate, Plate):
+        return plate
+    check_pixels(plate)
+    picture = np.multiply(plate, 1 / np.iinfo(plate.dtype).max, dtype=np.float32)
+    return Plate(torch.from_numpy(picture).permute(2, 0, 1))
+
+
+def as_pixels(plate: Plate) -> np.ndarray:
+    """Return a plate as ``(H, W, 3)`` float32 in 0..1."""
+    return plate.bgr.permute(1, 2, 0).float().cpu().numpy()
+
+
+def check_pixels(pixels: np.ndarray) -> None:
+    """Refuse what is no picture ``(H, W, 3)`` of uint8 or uint16 with a ValueError."""
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype not in (np.uint8, np.uint16) or not pixels.size:
+        raise ValueError(f"pictures are (H, W, 3), uint8 or uint16, got {pixels.shape = }, {pixels.dtype = }")
+
+
+def reduced(pixels: np.ndarray, long_side: int) -> np.ndarray:
+    """Shrink a picture to a long side at most; ``(h, w, 3)`` float32 in 0..1."""
+    height, width = pixels.shape[:2]
+    scale = min(1.0, long_side / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_AREA)
+    top = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
+    return np.multiply(small, 1 / top, dtype=np.float32)
+
+
+def detail(picture: np.ndarray) -> np.ndarray:
+    """Reduce a picture in 0..1 to its local structure, 8 bit: no exposure, white balance or vignette remains."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    local = grey - cv2.blur(grey, (31, 31))
+    contrast = np.sqrt(np.maximum(cv2.blur(local * local, (31, 31)), 0)) + 0.02
+    return np.clip(128 + 50 * local / contrast, 0, 255).astype(np.uint8)
