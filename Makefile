@@ -18,7 +18,7 @@ demo: install
 	$(BIN)/python tools/demo.py $(SAMPLE) demo
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 .venv/developing: .venv/installed
 	$(BIN)/python -m pip install --quiet -e ".[dev]"

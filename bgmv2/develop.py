@@ -27,6 +27,7 @@ from bgmv2.nn.patches import PATCH
 from bgmv2.plate.align import Aligner, Alignment
 from bgmv2.plate.check import check_plate
 from bgmv2.plate.place import place_plate_and_cover
+from bgmv2.plate.unseen import continue_subject
 from bgmv2.report import Inspector, Observation
 from bgmv2.stream import Prefetch
 from bgmv2.types import Frame, FrameSource, Matte, Plate, StrPath, VideoInfo
@@ -218,9 +219,8 @@ class Lab:
         self.inspector.prime(view.src, matte)
 
     def _matte(self, frame: Frame, alignment: Alignment) -> tuple[Matte, _View]:
-        bgr, covered = place_plate_and_cover(self.bgr, alignment)
         src = compose.from_integers(frame.pixels, device=self.matter.device)[None]
-        seen = self.matter.matte(src, plate=bgr)
+        seen, bgr, covered = matte_against(self.matter, src, self.bgr, alignment)
         view = _View(src, bgr, covered, seen.pha, frame.seconds - self.start)
         beginning = self.start if self.beginning is None else self.beginning
         return self._overruled(seen, view, frame.seconds - beginning), view
@@ -259,6 +259,26 @@ class Lab:
         hidden = torch.maximum(view.seen, matte.pha)
         light = compose.shade(view.src, view.bgr, hidden, covered=view.covered)
         return backdrop * (1 - self.composite.keep_shadow * (1 - light))
+
+
+@torch.inference_mode()
+def matte_against(
+    matter: Matter, src: torch.Tensor, bgr: torch.Tensor, alignment: Alignment
+) -> tuple[Matte, torch.Tensor, torch.Tensor]:
+    """Bring the plate to a frame and matte it; what the plate never saw is subject only as far as it continues one.
+
+    Args:
+        matter: the network.
+        src: ``(1, 3, H, W)`` frame, 0..1.
+        bgr: ``(1, 3, H, W)`` plate, 0..1.
+        alignment: of the plate to this frame.
+
+    Returns:
+        The matte; the plate as it stands in the frame, in its light; ``(1, 1, H, W)``, 1 where that has pixels.
+    """
+    bgr, covered = place_plate_and_cover(bgr, alignment)
+    matte = matter.matte(src, plate=bgr)
+    return matte._replace(pha=continue_subject(matte.pha, covered)), bgr, covered
 
 
 def masks_of(composite: CompositeConfig, *, picture: Path | None = None) -> dict[str, Path]:

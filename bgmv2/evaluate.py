@@ -26,10 +26,10 @@ import numpy as np
 from bgmv2 import metrics, sheets
 from bgmv2.compose import to_uint8
 from bgmv2.config import RunConfig
+from bgmv2.develop import matte_against
 from bgmv2.errors import VideoError
 from bgmv2.matter import Matter
 from bgmv2.plate.align import Aligner
-from bgmv2.plate.place import place_plate
 from bgmv2.plate.sources import load_plate
 from bgmv2.video.color import to_bits
 from bgmv2.video.images import read_image
@@ -210,7 +210,7 @@ def predict(item: Item, matter: Matter, run: RunConfig) -> np.ndarray:
     for path, pixels in zip(item.srcs, frames, strict=True):
         if pixels.shape[:2] != (height, width):
             raise VideoError(f"{path} is not sized like the frame before it; make the benchmark again")
-        matte = matter.matte(pixels, plate=place_plate(bgr, aligner.align(pixels)))
+        matte, *_ = matte_against(matter, matter.upload(pixels), bgr, aligner.align(pixels))
         phas.append(to_uint8(matte.pha[0, 0]).cpu().numpy())
     return np.stack(phas).astype(np.float32) / 255
 

@@ -1,0 +1,54 @@
+"""What the plate never saw: beyond its edges, or where somebody stood in front of it all the time.
+
+The plate's colours are made up there, so the network finds that most of what it sees differs from them. It is right
+about the subject, and wrong about the room: alpha is believed there only where it continues the subject from what the
+plate did see.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+# Alpha is followed on pictures of about this long side, for as many steps of a pixel.
+_SIDE, _STEPS = 160, 48
+# What can start to continue, and what can be continued.
+_SUBJECT, _PERHAPS = 0.5, 0.1
+# The subject widens by no more than this per step away from what was seen: what runs along its border is no subject.
+_SPREAD = 2
+
+
+def continue_subject(pha: torch.Tensor, covered: torch.Tensor) -> torch.Tensor:
+    """Take alpha away where the plate has no pixels and where it does not continue the subject.
+
+    Args:
+        pha: ``(B, 1, H, W)`` alpha, 0..1.
+        covered: ``(B, 1, H, W)``, 1 where the plate has pixels and 0 where its colours are made up.
+
+    Returns:
+        ``(B, 1, H, W)`` alpha, unchanged where the plate has pixels. A subject of which the plate's part shows nothing
+        is lost.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if pha.ndim != 4 or pha.shape != covered.shape:
+        raise ValueError(f"both are (B, 1, H, W) and alike, got {pha.shape = }, {covered.shape = }")
+    shrink = max(1, max(pha.shape[2:]) // _SIDE)
+    small, seen = (F.avg_pool2d(x.float(), shrink, ceil_mode=True, count_include_pad=False) for x in (pha, covered))
+    seen = (seen > 0.5).float()
+    depth, reached = torch.zeros_like(seen), seen
+    for _ in range(_STEPS // _SPREAD):
+        depth += 1 - reached
+        reached = _grown(reached)
+    continues = seen * (small > _SUBJECT)
+    possible = (1 - seen) * (small > _PERHAPS)
+    for step in range(_STEPS):
+        continues = torch.maximum(continues, _grown(continues) * possible * (step < _SPREAD * depth))
+    # One pixel more, so that the subject's own soft edge stays.
+    believed = F.interpolate(_grown(continues), size=pha.shape[2:], mode="bilinear", align_corners=False).to(pha)
+    return pha * torch.maximum(covered.to(pha), believed)
+
+
+def _grown(mask: torch.Tensor) -> torch.Tensor:
+    return F.max_pool2d(mask, 3, stride=1, padding=1)
