@@ -14,22 +14,15 @@ import pytest
 from bgmv2 import evaluate
 from bgmv2.video import read_image
 
-TOOLS = Path(__file__).parents[2] / "tools"
+
+@pytest.fixture
+def peers(load_tool):
+    return load_tool("peers")
 
 
 @pytest.fixture
-def peers(monkeypatch):
-    monkeypatch.syspath_prepend(str(TOOLS))
-    import peers
-
-    return peers
-
-
-@pytest.fixture
-def compare(peers):
-    import compare_peers
-
-    return compare_peers
+def compare(load_tool):
+    return load_tool("compare_peers")
 
 
 def scene(peers, *, gain=1.0):

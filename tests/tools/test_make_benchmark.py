@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,14 +14,10 @@ from bgmv2.evaluate import load_benchmark
 from bgmv2.training.data import Material
 from bgmv2.video import read_image
 
-TOOLS = Path(__file__).parents[2] / "tools"
-
 
 @pytest.fixture
-def make(monkeypatch):
-    monkeypatch.syspath_prepend(str(TOOLS))
-    import make_benchmark
-
+def make(load_tool, monkeypatch):
+    make_benchmark = load_tool("make_benchmark")
     few = {
         name: replace(category, count=2 if name == "static" else 1, frames=min(category.frames, 2), draws=1)
         for name, category in make_benchmark.CATEGORIES.items()

@@ -1,10 +1,8 @@
 """What is packed can be read again, comes whole or not at all, and says where it is from."""
 
-import importlib.util
 import json
 import sys
 import tarfile
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,17 +11,10 @@ import pytest
 from bgmv2.errors import OutputError, OutputExistsError
 from bgmv2.training.data import load_material
 
-TOOLS = Path(__file__).parents[2] / "tools"
-
 
 @pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("prepare_data", TOOLS / "prepare_data.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["prepare_data"] = module  # its dataclasses look themselves up there
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["prepare_data"]
+def tool(load_tool):
+    return load_tool("prepare_data")
 
 
 def smooth(height, width):

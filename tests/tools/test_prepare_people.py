@@ -1,8 +1,5 @@
 """Alpha is found near the labels' border, and labels that do not fit their photograph are refused."""
 
-import importlib.util
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -13,12 +10,8 @@ SIZE = 160
 
 
 @pytest.fixture(scope="module")
-def tool():
-    path = Path(__file__).parents[2] / "tools/prepare_people.py"
-    spec = importlib.util.spec_from_file_location("prepare_people", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool("prepare_people")
 
 
 @pytest.fixture

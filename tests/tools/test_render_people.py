@@ -1,27 +1,17 @@
 """Planning, resuming and the shapes of the rendered training pictures; nothing here needs Blender."""
 
 import base64
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-TOOLS = Path(__file__).parents[2] / "tools"
-
 
 @pytest.fixture(scope="module")
-def tool():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(TOOLS))
-        spec = importlib.util.spec_from_file_location("render_people", TOOLS / "render_people.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        from rendering import pixels, shapes
-
-        module.pixels, module.shapes = pixels, shapes
-        yield module
+def tool(load_tool):
+    module = load_tool("render_people")
+    module.pixels, module.shapes = load_tool("rendering.pixels"), load_tool("rendering.shapes")
+    return module
 
 
 def test_a_picture_depends_on_seed_and_number_alone(tool):

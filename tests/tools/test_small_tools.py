@@ -1,8 +1,5 @@
 """The maintainers' scripts do what they say."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -10,15 +7,6 @@ from bgmv2.config import EncodeConfig
 from bgmv2.types import Frame, VideoInfo
 from bgmv2.video.images import read_image, write_image
 from bgmv2.video.open import open_sink, open_source
-
-TOOLS = Path(__file__).parents[2] / "tools"
-
-
-def tool(name):
-    spec = importlib.util.spec_from_file_location(name, TOOLS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -36,9 +24,9 @@ def grey_clip(tmp_path):
     return make
 
 
-def test_a_clip_is_repeated_without_a_gap(tmp_path, grey_clip):
+def test_a_clip_is_repeated_without_a_gap(tmp_path, grey_clip, load_tool):
     clip, target = grey_clip("a.mp4", 20), tmp_path / "b.mp4"
-    tool("bench").repeat(clip, 3, target)
+    load_tool("bench").repeat(clip, 3, target)
     with open_source(target) as source:
         frames = list(source)
     assert [round(frame.pixels.mean() / 20) for frame in frames] == list(range(10)) * 3
@@ -46,15 +34,15 @@ def test_a_clip_is_repeated_without_a_gap(tmp_path, grey_clip):
     assert ticks == pytest.approx(1 / 30, abs=1e-3)
 
 
-def test_the_demos_error_is_the_mean_difference(grey_clip):
-    error_of = tool("demo").error_of
+def test_the_demos_error_is_the_mean_difference(grey_clip, load_tool):
+    error_of = load_tool("demo").error_of
     a, b = grey_clip("a.mp4", 20), grey_clip("b.mp4", 10)
     assert error_of(a, a) == 0
     assert error_of(a, b) == pytest.approx(45 / 255, abs=0.005)
 
 
-def test_a_contact_sheet_has_a_column_for_each_frame_and_repeats_pictures(tmp_path, grey_clip):
-    row = tool("contact_sheet").row
+def test_a_contact_sheet_has_a_column_for_each_frame_and_repeats_pictures(tmp_path, grey_clip, load_tool):
+    row = load_tool("contact_sheet").row
     clip = grey_clip("a.mp4", 20)
     cells = row(clip, [7, 0, 3], 32)
     assert cells.shape == (24, 96, 3)
