@@ -31,19 +31,25 @@ _LUMA = (0.2126, 0.7152, 0.0722)
 # How far around colours are asked for, twice, as shares of the height.
 _DESPILL_SIGMAS = (0.033, 0.0053)
 
-# Shadows are measured over a Gaussian of this standard deviation: a share of the height, but some pixels at least, or
-# noise would show.
-_SHADE_SIGMA, _SHADE_LEAST = 0.006, 1.5
+# Shadows are measured over two Gaussians of these standard deviations: shares of the height, but some pixels at least,
+# or noise would show. Where the narrow one differs from the wide one by more than this, the shadow has an edge.
+_SHADE_SIGMAS, _SHADE_LEAST, _SHADE_EDGE = (0.003, 0.008), 1.0, 0.03
 # What may be subject tells nothing of a shadow: alpha from this on.
 _SHADE_ALPHA = 0.05
 # Where the plate has detail, of this standard deviation within some pixels, alignment is never good enough for a ratio.
 _SHADE_DETAIL = 0.03
+# A shadow leaves the plate's structure where it is; where frame and plate correlate less, something else moved. What is
+# finer than the noise is no structure.
+_SHADE_ALIKE, _SHADE_NOISE, _SHADE_WINDOW = (0.4, 0.8), 0.015, 7
 # A shadow dims red, green and blue nearly alike; ratios this far apart tell of another thing.
 _SHADE_HUE = 0.3
+# How much a place where something else moved speaks for no shadow.
+_SHADE_NONE = 0.25
 # So much light on the plate, times the share of pixels that count, is enough to believe what is measured in one place.
 _SHADE_ENOUGH = 0.1
 # Up to the first, darkness is taken for noise and drift of the exposure; from the second on it is believed in full.
-_SHADE_DOUBT, _SHADE_BELIEF = 0.02, 0.06
+# Once as a share of the plate's light, and once as a difference of code values, which decides where the plate is dark.
+_SHADE_BELIEF, _SHADE_CODES = (0.02, 0.06), (0.006, 0.015)
 
 
 def over(fgr: torch.Tensor, pha: torch.Tensor, backdrop: torch.Tensor, *, blend: BlendMode = "video") -> torch.Tensor:
@@ -164,18 +170,19 @@ def shade(
 ) -> torch.Tensor:
     """Measure how much of the plate's light is left in each place of the frame: the shadow that fell since then.
 
-    The frame is compared with the plate where there is surely no subject, averaged over some pixels. Behind the
-    subject, and where the plate is too dark or too detailed to tell, the shadow is continued from around. What differs
-    from the plate in its colours is no shadow; a grey thing that was moved cannot be told from one.
+    A backdrop times this is in the subject's shadow. The frame is compared with the plate where there is surely no
+    subject, averaged over some pixels, of which there are fewer where the shadow has an edge. Behind the subject, and
+    where the plate is too dark or too detailed to tell, the shadow is continued from around. What differs from the
+    plate in its colours or in its structure is no shadow; a plain grey thing that was moved cannot be told from one.
 
     Args:
         src: ``(B, 3, H, W)`` frame, 0..1.
         bgr: ``(B, 3, H, W)`` plate as it stands in the frame, in its light, 0..1.
         pha: ``(B, 1, H, W)`` alpha, 0..1.
-        covered: ``(B, 1, H, W)``, 1 where the plate has pixels; None if it has them everywhere.
+        covered: ``(B, 1, H, W)``, 1 where the plate shows the scene; None if it does everywhere.
 
     Returns:
-        ``(B, 1, H, W)``, 0..1: 1 where nothing is darker than on the plate.
+        ``(B, 1, H, W)``, 0..1: 1 where nothing is darker than on the plate, and where the plate shows nothing.
 
     Raises:
         ValueError: the shapes do not belong together.
@@ -184,23 +191,30 @@ def shade(
     if src.ndim != 4 or bgr.shape != src.shape:
         raise ValueError(f"frame and plate are (B, 3, H, W) and alike, got {src.shape = }, {bgr.shape = }")
     height, width = src.shape[2:]
-    sigma = max(_SHADE_LEAST, _SHADE_SIGMA * height)
-    # A Gaussian so wide needs fewer pixels. The whole comparison is made with those.
-    step = max(1, round(sigma / 1.5))
+    narrow, wide = (max(_SHADE_LEAST, share * height) for share in _SHADE_SIGMAS)
+    # Gaussians so wide need fewer pixels. The whole comparison is made with those.
+    step = max(1, round(narrow))
     frame, plate, squares = (F.avg_pool2d(x, step, ceil_mode=True) for x in (src, bgr, _luma(bgr) ** 2))
-    mean, squares = (F.avg_pool2d(x, 3, 1, 1, count_include_pad=False) for x in (_luma(plate), squares))
-    detail = (squares - mean**2).clamp(min=0)
+    luma, plate_luma = _luma(frame), _luma(plate)
     ratio = (frame + 0.05) / (plate + 0.05)
     spread = ratio.amax(1, keepdim=True) - ratio.amin(1, keepdim=True)
     hidden = pha if covered is None else torch.maximum(pha, 1 - covered)
     # Alpha often ends a little before the subject does, whose rim would be taken for a shadow.
-    hidden = F.max_pool2d(F.max_pool2d(hidden, step, ceil_mode=True), 3, stride=1, padding=1)
-    weight = (1 - hidden / _SHADE_ALPHA).clamp(min=0) * (1 - (spread / _SHADE_HUE) ** 2).clamp(min=0)
-    weight = weight / (1 + detail / _SHADE_DETAIL**2)
-    sums = _gaussian(weight * torch.cat([_luma(frame), _luma(plate)], dim=1), sigma / step)
-    dark = 1 - _filled(sums[:, :1], sums[:, 1:])
-    belief = ((dark - _SHADE_DOUBT) / (_SHADE_BELIEF - _SHADE_DOUBT)).clamp(0, 1)
-    dark = dark.clamp(0, 1) * belief**2 * (3 - 2 * belief)
+    rim = 2 * max(1, round(wide / step / 2)) + 1
+    hidden = F.max_pool2d(F.max_pool2d(hidden, step, ceil_mode=True), rim, stride=1, padding=rim // 2)
+    visible = (1 - hidden / _SHADE_ALPHA).clamp(min=0)
+    quality = (1 - (spread / _SHADE_HUE) ** 2).clamp(min=0) * _keeps_structure(luma, plate_luma, visible)
+    # Where something else moved, a little speaks for no shadow.
+    doubt = _SHADE_NONE * (1 - quality) ** 2 * plate_luma
+    visible = visible / (1 + _variance(plate_luma, squares) / _SHADE_DETAIL**2)
+    evidence = visible * torch.cat([quality * luma + doubt, quality * plate_luma + doubt], dim=1)
+    sums = [_gaussian(evidence, sigma / step) for sigma in (narrow, wide)]
+    fine, dark = (1 - _filled(x[:, :1], x[:, 1:]) for x in sums)
+    edge = (fine - dark) ** 2
+    dark = torch.lerp(dark, fine, edge / (edge + _SHADE_EDGE**2)).clamp(0, 1)
+    dark = dark * _ramp(dark, *_SHADE_BELIEF) * _ramp(dark * plate_luma, *_SHADE_CODES)
+    if covered is not None:
+        dark = dark * -F.max_pool2d(-covered, step, ceil_mode=True)
     return 1 - F.interpolate(dark, scale_factor=float(step), mode="bilinear")[..., :height, :width]
 
 
@@ -296,6 +310,34 @@ def _unmixed(around: torch.Tensor, pha: torch.Tensor, src: torch.Tensor, bgr: to
 def _luma(x: torch.Tensor) -> torch.Tensor:
     """Brightness of ``(B, 3, H, W)``, ``(B, 1, H, W)``."""
     return (x * x.new_tensor(_LUMA).view(3, 1, 1)).sum(dim=1, keepdim=True)
+
+
+def _keeps_structure(frame: torch.Tensor, plate: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
+    """Tell where a frame has the structure of the plate, if the plate has any there; all ``(B, 1, H, W)``, 0..1."""
+
+    def around(x: torch.Tensor) -> torch.Tensor:
+        return F.avg_pool2d(visible * x, _SHADE_WINDOW, 1, _SHADE_WINDOW // 2)
+
+    count = around(torch.ones_like(plate)).clamp(min=1e-4)
+    mean_frame, mean_plate = around(frame) / count, around(plate) / count
+    of_frame = (around(frame**2) / count - mean_frame**2).clamp(min=0)
+    of_plate = (around(plate**2) / count - mean_plate**2).clamp(min=0)
+    shared = around(frame * plate) / count - mean_frame * mean_plate
+    noise = _SHADE_NOISE**2
+    alike = _ramp(shared / ((of_frame + noise) * (of_plate + noise)).sqrt(), *_SHADE_ALIKE)
+    return 1 - of_plate / (of_plate + 4 * noise) * (1 - alike)
+
+
+def _variance(mean: torch.Tensor, squares: torch.Tensor) -> torch.Tensor:
+    """Variance within some pixels, given means and means of squares of fewer, ``(B, 1, H, W)``."""
+    mean, squares = (F.avg_pool2d(x, 3, 1, 1, count_include_pad=False) for x in (mean, squares))
+    return (squares - mean**2).clamp(min=0)
+
+
+def _ramp(x: torch.Tensor, low: float, high: float) -> torch.Tensor:
+    """Go smoothly from 0 at `low` to 1 at `high`."""
+    x = ((x - low) / (high - low)).clamp(0, 1)
+    return x**2 * (3 - 2 * x)
 
 
 def _filled(part: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from bgmv2 import compose
 from bgmv2.backdrop import Backdrop, open_backdrop
 from bgmv2.config import AlignMode, CompositeConfig, ReadConfig
+from bgmv2.doctor import glance
 from bgmv2.errors import Bgmv2Warning
 from bgmv2.job import Mark
 from bgmv2.masks import Mask, mask_for, open_mask
@@ -94,7 +95,7 @@ class Pass:
     ):
         info, masks = order.info, masks_of(order.composite)
         self._every, self._finer, self._done, self._plate = every, finer, mark.frames, order.plate
-        self.aligner = Aligner(order.plate, mode=order.align)
+        self.aligner = Aligner(order.plate, mode=order.align, size=(info.height, info.width))
         with ExitStack() as stack:
             size = {"width": info.width, "height": info.height}
             behind, opened = open_layers(stack, order.backdrop, masks, order.composite, rate=info.rate, **size)
@@ -189,7 +190,7 @@ class Lab:
         beginning: float | None = None,
     ):
         self.matter = matter
-        self.bgr = plate.bgr[None].to(matter.device)
+        self.plate = plate.to(matter.device)
         self.backdrop = backdrop
         self.roles = roles
         self.composite = composite
@@ -208,7 +209,8 @@ class Lab:
         observation = None
         if self.inspector is not None:
             observation = self.inspector(view.src, matte, alignment, view.seconds)
-        pictures = (to_integers(self._picture(role, matte, view)) for role in self.roles)
+        light = self._light(matte, view) if self._shades else None
+        pictures = (to_integers(self._picture(role, matte, view, light)) for role in self.roles)
         return dict(zip(self.roles, (x.squeeze(-1).cpu().numpy() for x in pictures), strict=True)), observation
 
     @torch.inference_mode()
@@ -220,7 +222,7 @@ class Lab:
 
     def _matte(self, frame: Frame, alignment: Alignment) -> tuple[Matte, _View]:
         src = compose.from_integers(frame.pixels, device=self.matter.device)[None]
-        seen, bgr, covered = matte_against(self.matter, src, self.bgr, alignment)
+        seen, bgr, covered = matte_against(self.matter, src, self.plate, alignment)
         view = _View(src, bgr, covered, seen.pha, frame.seconds - self.start)
         beginning = self.start if self.beginning is None else self.beginning
         return self._overruled(seen, view, frame.seconds - beginning), view
@@ -235,48 +237,58 @@ class Lab:
             pha, fgr = compose.overrule(pha, fgr, view.src, **masks)
         return matte._replace(pha=pha, fgr=fgr)
 
-    def _picture(self, role: str, matte: Matte, view: _View) -> torch.Tensor:
-        """One deliverable, ``(H, W, C)`` in 0..1."""
+    def _picture(self, role: str, matte: Matte, view: _View, light: torch.Tensor | None) -> torch.Tensor:
+        """One deliverable, ``(H, W, C)`` in 0..1; `light` is what the subject's shadow leaves, if anybody needs it."""
         size = matte.pha.shape[2:]
         if role == "com":
-            picture = compose.over(matte.fgr, matte.pha, self._behind(matte, view), blend=self.composite.blend)
+            backdrop = self.backdrop.at(view.seconds, view.bgr)
+            if light is not None:
+                backdrop = backdrop * (1 - self.composite.keep_shadow * (1 - light))
+            picture = compose.over(matte.fgr, matte.pha, backdrop, blend=self.composite.blend)
         elif role == "rgba":
             picture = torch.cat([matte.fgr, matte.pha], dim=1)
         elif role == "err":
             picture = F.interpolate(matte.err, size=size, mode="bilinear", align_corners=False)
+        elif role == "shadow":
+            assert light is not None
+            # In three channels, because it is light, which EXR stores linearly, and no data as alpha is.
+            picture = light.expand(-1, 3, -1, -1)
         elif role == "ref":
             picture = matte.ref.repeat_interleave(PATCH, 2).repeat_interleave(PATCH, 3)[:, :, : size[0], : size[1]]
         else:
             picture = getattr(matte, role)
         return picture[0].permute(1, 2, 0)
 
-    def _behind(self, matte: Matte, view: _View) -> torch.Tensor:
-        """The backdrop, in the subject's shadow if that is wanted."""
-        backdrop = self.backdrop.at(view.seconds, view.bgr)
-        if not self.composite.keep_shadow:
-            return backdrop
+    @property
+    def _shades(self) -> bool:
+        """Whether anybody needs the subject's shadow."""
+        return "shadow" in self.roles or ("com" in self.roles and self.composite.keep_shadow > 0)
+
+    def _light(self, matte: Matte, view: _View) -> torch.Tensor:
+        """What the subject's shadow leaves of the light, ``(1, 1, H, W)``."""
         # What the network saw and a garbage matte removed casts no shadow, but is none either.
         hidden = torch.maximum(view.seen, matte.pha)
-        light = compose.shade(view.src, view.bgr, hidden, covered=view.covered)
-        return backdrop * (1 - self.composite.keep_shadow * (1 - light))
+        return compose.shade(view.src, view.bgr, hidden, covered=view.covered)
 
 
 @torch.inference_mode()
 def matte_against(
-    matter: Matter, src: torch.Tensor, bgr: torch.Tensor, alignment: Alignment
+    matter: Matter, src: torch.Tensor, plate: Plate, alignment: Alignment
 ) -> tuple[Matte, torch.Tensor, torch.Tensor]:
     """Bring the plate to a frame and matte it; what the plate never saw is subject only as far as it continues one.
 
     Args:
         matter: the network.
         src: ``(1, 3, H, W)`` frame, 0..1.
-        bgr: ``(1, 3, H, W)`` plate, 0..1.
+        plate: on the network's device; it may be larger than the frame.
         alignment: of the plate to this frame.
 
     Returns:
-        The matte; the plate as it stands in the frame, in its light; ``(1, 1, H, W)``, 1 where that has pixels.
+        The matte; the plate as it stands in the frame, in its light, ``(1, 3, H, W)``; ``(1, 1, H, W)``, 1 where that
+        shows the scene.
     """
-    bgr, covered = place_plate_and_cover(bgr, alignment)
+    size = (src.shape[2], src.shape[3])
+    bgr, covered = place_plate_and_cover(plate.bgr[None], alignment, plate.seen, size)
     matte = matter.matte(src, plate=bgr)
     return matte._replace(pha=continue_subject(matte.pha, covered)), bgr, covered
 
@@ -320,8 +332,18 @@ def _beginning(clip: StrPath, info: VideoInfo, read: ReadConfig, masks: Mapping[
         return next(iter(whole)).seconds
 
 
+def warn_ahead(order: Order) -> None:
+    """Say what would spoil the result, told by a few frames of the clip; nothing if it can be read only once."""
+    if order.plate.bgr.shape[1:] != (order.info.height, order.info.width):
+        return  # of a mosaic a frame shows a part
+    for finding in glance(order.clip, order.plate, order.info, read=order.read, align=order.align):
+        warnings.warn(str(finding), Bgmv2Warning, stacklevel=2)
+
+
 def warn_of_plate(plate: Plate, frame: Frame, alignment: Alignment) -> None:
     """Say if the plate does not seem to belong to the clip, told by its first frame."""
+    if plate.bgr.shape[1:] != frame.pixels.shape[:2]:
+        return  # of a mosaic a frame shows a part
     warning = check_plate(plate, frame.pixels, alignment)
     if warning is not None:
         warnings.warn(warning, Bgmv2Warning, stacklevel=2)

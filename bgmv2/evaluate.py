@@ -204,13 +204,13 @@ def predict(item: Item, matter: Matter, run: RunConfig) -> np.ndarray:
     frames = [read_image(path) for path in item.srcs]
     height, width = frames[0].shape[:2]
     plate = load_plate(item.plate, width, height)
-    aligner = Aligner(plate, mode=run.align)
-    bgr = plate.bgr[None].to(matter.device)
+    aligner = Aligner(plate, mode=run.align, size=(height, width))
+    there = plate.to(matter.device)
     phas = []
     for path, pixels in zip(item.srcs, frames, strict=True):
         if pixels.shape[:2] != (height, width):
             raise VideoError(f"{path} is not sized like the frame before it; make the benchmark again")
-        matte, *_ = matte_against(matter, matter.upload(pixels), bgr, aligner.align(pixels))
+        matte, *_ = matte_against(matter, matter.upload(pixels), there, aligner.align(pixels))
         phas.append(to_uint8(matte.pha[0, 0]).cpu().numpy())
     return np.stack(phas).astype(np.float32) / 255
 

@@ -40,6 +40,7 @@ class Mark:
         whole: all frames are written, and the results want nothing but their names.
         repaired: segments that were written anew.
         repaired_frames: frames in them that were matted again.
+        plate: of one that was made of the clip: `said`, how, and `content`, the fingerprint of its file.
     """
 
     frames: int
@@ -49,6 +50,7 @@ class Mark:
     whole: bool = False
     repaired: int = 0
     repaired_frames: int = 0
+    plate: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from bgmv2.video.probe import is_file, shown
 from bgmv2.video.sequence import Pattern, is_pattern
 from bgmv2.video.sink import check_folder
 
+_HDR = (16, 18)  # PQ and HLG by ITU-T H.273
+
 
 def chosen(**outputs: StrPath | None) -> dict[str, StrPath]:
     """What was ordered.
@@ -120,11 +122,24 @@ def _check_picture_folder(folder: Path, src: Path) -> None:
         raise OutputError(f"{src} is a folder, so its results go into a folder, too, but {folder} names a file")
 
 
+def check_shadow(clip: StrPath, info: VideoInfo, outputs: Mapping[str, StrPath]) -> None:
+    """Refuse to store HDR's shadow as linear light: a ratio of code values is none of light there.
+
+    Raises:
+        VideoError: the clip is in PQ or HLG, and the shadow should go into EXR.
+    """
+    if "shadow" in outputs and holds_layers(outputs["shadow"]) and info.color.transfer in _HDR:
+        raise VideoError(
+            f"{shown(clip)} is HDR (PQ or HLG), of which EXR cannot hold a shadow to multiply by: write the shadow as "
+            f"a video or as .png"
+        )
+
+
 def check_blend(clip: StrPath, info: VideoInfo, composite: CompositeConfig) -> None:
     """Refuse to take HDR's code values for those of sRGB.
 
     Raises:
         VideoError: light should be mixed, but the clip is in PQ or HLG.
     """
-    if composite.blend == "linear" and info.color.transfer in (16, 18):  # ITU-T H.273
+    if composite.blend == "linear" and info.color.transfer in _HDR:
         raise VideoError(f"{shown(clip)} is HDR (PQ or HLG), of which light cannot be mixed: take --blend video")

@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import itertools
-import sys
+import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from tqdm import tqdm
-
-from bgmv2 import __version__
+from bgmv2 import __version__, fingerprint
 from bgmv2.config import CheckConfig, CompositeConfig, EncodeConfig, ReadConfig, RunConfig
-from bgmv2.develop import Developed, Lab, Order, Pass, masks_of, open_layers, warn_of_plate
+from bgmv2.develop import Developed, Lab, Order, Pass, masks_of, open_layers, warn_ahead, warn_of_plate
+from bgmv2.errors import DamagedRunError, PlateError
 from bgmv2.job import Job, Mark, name_of
 from bgmv2.matter import Matter
-from bgmv2.names import check_blend, check_repeatable, chosen, is_repeatable, keep_inputs, picture_jobs
+from bgmv2.names import check_blend, check_repeatable, check_shadow, chosen, is_repeatable, keep_inputs, picture_jobs
 from bgmv2.plate.align import Aligner
-from bgmv2.plate.sources import load_plate
-from bgmv2.progress import Pace, Progress
+from bgmv2.plate.samples import check_twice_readable, most_frames
+from bgmv2.plate.sources import PlateSource, load_plate, make_plate, plate_of, save_plate
+from bgmv2.progress import Bar, Pace, Progress, counted
 from bgmv2.report import Recorder, better, check_report
-from bgmv2.types import Frame, Plate, StrPath
+from bgmv2.types import Frame, Plate, StrPath, VideoInfo
 from bgmv2.verify import verify
 from bgmv2.video.carry import Origin
 from bgmv2.video.images import read_image, write_image
 from bgmv2.video.open import Result, is_sequence, open_sinks, open_source
 from bgmv2.video.probe import is_file, shown
 from bgmv2.video.sequence import find_sequence
-from bgmv2.video.sink import Sink
+from bgmv2.video.sink import Sink, settle
 
 T = TypeVar("T")
 DEFAULT_BACKDROP = "green"
@@ -44,6 +44,7 @@ LAYERS = {
     "rgba": "subject",
     "err": "error",
     "ref": "refined",
+    "shadow": "shadow",
 }
 
 
@@ -56,6 +57,7 @@ class Report:
         seconds: of wall time, from the first frame on.
         stages: seconds of work in each stage; they overlap.
         alignment: how the plate was matched to the camera, in a sentence.
+        plate: how it was made of the clip, in a sentence; empty if it was given.
         resumed: frames that an earlier run had finished.
         repaired: frames that were matted again.
         differences: from the clip, in a line each, that were found where verifying was asked for.
@@ -65,6 +67,7 @@ class Report:
     seconds: float
     stages: Mapping[str, float]
     alignment: str
+    plate: str = ""
     resumed: int = 0
     repaired: int = 0
     differences: tuple[str, ...] = ()
@@ -75,7 +78,7 @@ class Report:
         earlier = f", {self.resumed} of them earlier" if self.resumed else ""
         again = f", {self.repaired} of them twice" if self.repaired else ""
         what = f"{self.frames} frames in {self.seconds:.1f} s{earlier}{again} ({rate:.1f} a second; {stages})"
-        return "\n".join([what, self.alignment, *self.differences])
+        return "\n".join([what, *filter(None, [self.plate]), self.alignment, *self.differences])
 
 
 def convert(
@@ -88,6 +91,7 @@ def convert(
     rgba: StrPath | None = None,
     err: StrPath | None = None,
     ref: StrPath | None = None,
+    shadow: StrPath | None = None,
     backdrop: StrPath = DEFAULT_BACKDROP,
     composite: CompositeConfig = CompositeConfig(),
     read: ReadConfig = ReadConfig(),
@@ -101,13 +105,17 @@ def convert(
 
     Args:
         clip: the video of the subject, as `bgmv2.video.open_source` takes it.
-        plate: a picture of the clean background, filmed without the subject.
+        plate: a picture of the clean background, filmed without the subject; or a text that says how one is made of
+            the clip: ``auto``, ``median``, ``first:2s``, ``last:2s`` or ``at:12.5``, see
+            `bgmv2.plate.sources.PlateSource`. A picture that is called so is given as a `Path`, or as ``./auto``.
         com: subject over the backdrop.
         pha: alpha, grey.
         fgr: the subject's own colours, without the old background's light at its edges; straight, for use with `pha`.
         rgba: both in one, straight unless `encode` says otherwise; `bgmv2.video.formats` lists what holds it.
         err: the error the base network expected.
         ref: the patches that were refined.
+        shadow: how much light the subject's shadow leaves, grey: multiply a backdrop by it, and the shadow falls there.
+            White where there is none, also where the plate shows nothing; behind the subject it is continued.
         backdrop: what goes behind the subject in `com`, as `bgmv2.backdrop.open_backdrop` takes it: a colour, a
             picture, a video, or `blur`.
         composite: how the backdrop is shown, the subject's shadow, and mattes that overrule alpha in all results.
@@ -119,13 +127,17 @@ def convert(
         watch: is called with each frame that is done; what it raises ends the run.
 
     Raises:
+        ValueError: the plate begins like one of the words and goes on otherwise.
         Bgmv2Error: in one line, what is wrong and what to do. No half-written result bears its name; what is finished
             is kept in a hidden folder, for a run with `encode.resume`.
     """
-    outputs = chosen(com=com, pha=pha, fgr=fgr, rgba=rgba, err=err, ref=ref)
+    plate_source = PlateSource.parse(plate)
+    outputs = chosen(com=com, pha=pha, fgr=fgr, rgba=rgba, err=err, ref=ref, shadow=shadow)
     first = find_sequence(clip)[0] if is_sequence(clip) else clip
-    keep_inputs(outputs.values(), clip, first, plate, backdrop, *masks_of(composite).values())
+    keep_inputs(outputs.values(), clip, first, *plate_source.files, backdrop, *masks_of(composite).values())
     check_repeatable(clip, outputs, encode, check)
+    if plate_source.path is None:
+        check_twice_readable(clip, plate_source)
     if check.report is not None:
         report = Path(check.report)
         chosen(**outputs, report=report, **{"the pictures of the report": report.with_suffix("")})
@@ -133,13 +145,15 @@ def convert(
         source = stack.enter_context(closing(open_source(clip, read)))
         info = source.info
         check_blend(clip, info, composite)
-        order = Order(
-            clip, load_plate(plate, info.width, info.height), backdrop, composite, read, run.align, tuple(outputs), info
-        )
+        check_shadow(clip, info, outputs)
+        # A picture is read now, so that what is wrong with it is said at once; what takes minutes comes last.
+        clean = None if plate_source.path is None else load_plate(plate_source.path, info.width, info.height)
         matter = matter or Matter.from_config(run)
         job = None
         if is_repeatable(clip, outputs):
-            settings = _settings(order, plate, outputs, encode, check, matter)
+            inputs = {"clip": clip, "backdrop": backdrop, **masks_of(composite)}
+            named = {**{name: name_of(path) for name, path in inputs.items()}, "plate": _name_of(plate_source)}
+            settings = _settings(named, outputs, composite, read, run, encode, check, matter)
             paths = [Path(path) for path in outputs.values()]
             job = stack.enter_context(Job(paths, settings, resume=encode.resume, overwrite=encode.overwrite))
         begin = Mark(0) if job is None else job.last
@@ -151,6 +165,11 @@ def convert(
         }
         sinks = {role: stack.enter_context(sink) for role, sink in open_sinks(results, info, encode=encode)}
         recorder = _open_recorder(stack, job, begin) if check.report is not None or check.repair else None
+        if clean is None:
+            clean, begin = _make_plate(clip, plate_source, read, matter, job, begin, info, watch=watch)
+        order = Order(clip, clean, backdrop, composite, read, run.align, tuple(outputs), info)
+        if not begin.frames:
+            warn_ahead(order)
         desk = _Desk(sinks, recorder, job, begin)
         forth = stack.enter_context(
             Pass(order, matter, begin, source, every=encode.segment, inspects=recorder is not None)
@@ -167,7 +186,7 @@ def convert(
                 _repair(order, run, matter, job, desk, recorder, every=encode.segment, watch=watch)
             desk.finish()
         if recorder is not None and check.report is not None:
-            told = {"plate": plate, "backdrop": backdrop, "results": outputs, "network": str(matter)}
+            told = {"plate": str(plate_source), "backdrop": backdrop, "results": outputs, "network": str(matter)}
             configs = {"composite": composite, "read": read, "run": run, "encode": encode, "check": check}
             recorder.publish(
                 Path(check.report),
@@ -181,6 +200,7 @@ def convert(
         seconds,
         {**forth.stages, "encode": desk.busy},
         str(forth.aligner.report),
+        plate=begin.plate.get("said", ""),
         resumed=begin.frames,
         repaired=desk.mark.repaired_frames,
         differences=_verify(clip, outputs, read) if check.verify else (),
@@ -310,6 +330,7 @@ def convert_images(
     rgba: StrPath | None = None,
     err: StrPath | None = None,
     ref: StrPath | None = None,
+    shadow: StrPath | None = None,
     backdrop: StrPath = DEFAULT_BACKDROP,
     composite: CompositeConfig = CompositeConfig(),
     run: RunConfig = RunConfig(),
@@ -320,7 +341,8 @@ def convert_images(
     """Matte one picture, or every picture of a folder; all arguments as in `convert`.
 
     A folder's results are folders too, made where they are missing, with the pictures' own names and the suffix .png.
-    A garbage or holdout matte that is a folder holds one of the same name for each picture.
+    A garbage or holdout matte that is a folder holds one of the same name for each picture. The plate of a folder of
+    pictures that one camera took can be made of them: ``auto`` or ``median``.
 
     Returns:
         What was written.
@@ -328,49 +350,128 @@ def convert_images(
     Raises:
         Bgmv2Error: in one line, what is wrong and what to do.
     """
-    outputs = chosen(com=com, pha=pha, fgr=fgr, rgba=rgba, err=err, ref=ref)
+    plate_source = PlateSource.parse(plate)
+    outputs = chosen(com=com, pha=pha, fgr=fgr, rgba=rgba, err=err, ref=ref, shadow=shadow)
     jobs = picture_jobs(Path(src), outputs, overwrite=overwrite)
     overruled = [masks_of(composite, picture=path) for path, _ in jobs]
     for (path, targets), given in zip(jobs, overruled, strict=True):
-        keep_inputs(targets.values(), path, plate, backdrop, *given.values())
+        keep_inputs(targets.values(), path, *plate_source.files, backdrop, *given.values())
+    if plate_source.seconds is not None or (plate_source.path is None and not Path(src).is_dir()):
+        raise PlateError(
+            f"--plate {plate_source} is for clips: pictures have no time, and one alone shows no background behind its "
+            f"subject; give a picture, or auto or median for a folder of pictures that one camera took"
+        )
     matter = matter or Matter.from_config(run)
     plates: dict[tuple[int, int], Plate] = {}
+    if plate_source.path is None:
+        with Bar() as bar_of_plate:
+            watch = bar_of_plate if progress else None
+            plates = _plate_of_folder(Path(src), plate_source, [path for path, _ in jobs], matter, watch=watch)
     written = []
-    with _bar(list(zip(jobs, overruled, strict=True)), progress, unit="picture") as bar:
-        for (path, targets), given in bar:
-            frame = Frame(read_image(path))
-            height, width = frame.pixels.shape[:2]
-            if (height, width) not in plates:
-                plates = {(height, width): load_plate(plate, width, height)}
-            clean = plates[height, width]
-            alignment = Aligner(clean, mode=run.align).align(frame.pixels)
-            warn_of_plate(clean, frame, alignment)
-            with ExitStack() as stack:
-                behind, masks = open_layers(stack, backdrop, given, composite, width=width, height=height)
-                pictures, _ = Lab(matter, clean, behind, tuple(outputs), composite, masks)(frame, alignment)
-            for role, target in targets.items():
-                target.parent.mkdir(exist_ok=True)
-                write_image(target, pictures[role], overwrite=overwrite)
-                written.append(target)
+    for (path, targets), given in counted(list(zip(jobs, overruled, strict=True)), shown=progress, unit="picture"):
+        frame = Frame(read_image(path))
+        height, width = frame.pixels.shape[:2]
+        if (height, width) not in plates:
+            if plate_source.path is None:
+                raise _of_another_camera(path, Path(src))
+            plates = {(height, width): load_plate(plate_source.path, width, height)}
+        clean = plates[height, width]
+        alignment = Aligner(clean, mode=run.align, size=(height, width)).align(frame.pixels)
+        warn_of_plate(clean, frame, alignment)
+        with ExitStack() as stack:
+            behind, masks = open_layers(stack, backdrop, given, composite, width=width, height=height)
+            pictures, _ = Lab(matter, clean, behind, tuple(outputs), composite, masks)(frame, alignment)
+        for role, target in targets.items():
+            target.parent.mkdir(exist_ok=True)
+            write_image(target, pictures[role], overwrite=overwrite)
+            written.append(target)
     return written
 
 
+def _plate_of_folder(
+    folder: Path,
+    source: PlateSource,
+    pictures: Sequence[Path],
+    matter: Matter,
+    *,
+    watch: Callable[[Progress], None] | None,
+) -> dict[tuple[int, int], Plate]:
+    """Make the plate of pictures that one camera took, by its height and width.
+
+    Raises:
+        PlateError: they differ in size, or do not show one scene.
+    """
+    first = read_image(pictures[0])
+    height, width = first.shape[:2]
+    most = most_frames(height, width, first.itemsize)
+    frames = []
+    for path in pictures[:: math.ceil(len(pictures) / most)]:
+        frames.append(Frame(read_image(path)))
+        if (frames[-1].pixels.shape, frames[-1].pixels.dtype) != (first.shape, first.dtype):
+            raise _of_another_camera(path, folder)
+    return {(height, width): plate_of(frames, source, name=folder, network=matter.matte, watch=watch).plate}
+
+
+def _of_another_camera(picture: Path, folder: Path) -> PlateError:
+    return PlateError(
+        f"{picture} differs from others in {folder} in size or bits, so no plate can be made of all; sort them, or "
+        f"give a picture as --plate"
+    )
+
+
+def _make_plate(
+    clip: StrPath,
+    source: PlateSource,
+    read: ReadConfig,
+    matter: Matter,
+    job: Job | None,
+    begin: Mark,
+    info: VideoInfo,
+    *,
+    watch: Callable[[Progress], None] | None,
+) -> tuple[Plate, Mark]:
+    """Make a plate of the clip, or take that of the unfinished run that is gone on with; also the mark that knows it.
+
+    Raises:
+        DamagedRunError: that one is gone or damaged.
+        Bgmv2Error: as `make_plate`.
+    """
+    kept = None if job is None else job.folder / "plate.png"
+    if kept is not None and begin.frames:
+        if not kept.is_file() or fingerprint.of_file(kept) != begin.plate.get("content"):
+            raise DamagedRunError(f"the unfinished run in {kept.parent} is damaged; start anew with --overwrite")
+        return load_plate(kept, info.width, info.height), begin
+    made = make_plate(clip, source, read=read, network=matter.matte, watch=watch)
+    told = {"said": str(made)}
+    if kept is not None:
+        save_plate(kept, made, overwrite=True)
+        settle(kept)
+        told["content"] = fingerprint.of_file(kept)
+    return made.plate, replace(begin, plate=told)
+
+
+def _name_of(source: PlateSource) -> str:
+    """Name the content of a picture, or how a plate is made."""
+    return str(source) if source.path is None else name_of(source.path)
+
+
 def _settings(
-    order: Order,
-    plate: StrPath,
+    named: Mapping[str, str],
     outputs: Mapping[str, StrPath],
+    composite: CompositeConfig,
+    read: ReadConfig,
+    run: RunConfig,
     encode: EncodeConfig,
     check: CheckConfig,
     matter: Matter,
 ) -> dict[str, Any]:
-    """Tell all that results depend on, by what a person calls it; files by their content."""
-    contents = {"clip": order.clip, "plate": plate, "backdrop": order.backdrop, **masks_of(order.composite)}
-    plain = {**vars(order.composite), **vars(order.read), **vars(encode), "align": order.align, "repair": check.repair}
+    """Tell all that results depend on, by what a person calls it; files by their content, which is `named`."""
+    plain = {**vars(composite), **vars(read), **vars(encode), "align": run.align, "repair": check.repair}
     for name in ("garbage", "holdout", "overwrite", "resume"):
         del plain[name]
     return {
         **plain,
-        **{name: name_of(path) for name, path in contents.items()},
+        **named,
         "network": matter.fingerprint,
         "results": {role: Path(path).name for role, path in outputs.items()},
         "report": check.report is not None,
@@ -391,15 +492,6 @@ def _verify(clip: StrPath, outputs: Mapping[str, StrPath], read: ReadConfig) -> 
     """Compare each result with the clip; return what differs, in a line each."""
     found = {path: verify(clip, path, read=read, sound=role in WITH_SOUND) for role, path in outputs.items()}
     return tuple(f"{path}: {difference}" for path, one in found.items() for difference in one.differences)
-
-
-def _bar(
-    items: Iterable[T], progress: bool, *, unit: str, total: int | None = None
-) -> AbstractContextManager[Iterable[T]]:
-    # Even a bar that is not shown would start a thread.
-    if progress and sys.stderr.isatty():
-        return tqdm(items, total=total, unit=unit, leave=False)
-    return nullcontext(items)
 
 
 def _origin(clip: StrPath, role: str, read: ReadConfig) -> Origin | None:

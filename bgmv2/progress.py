@@ -8,18 +8,40 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from tqdm import tqdm
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+T = TypeVar("T")
+
 # The rate looks back on so many instants, at least so many seconds apart: 10 seconds, or 30 frames if they took longer.
 _INSTANTS, _APART = 30, 1 / 3
+
+
+def counted(
+    items: Iterable[T], *, shown: bool = True, unit: str, total: int | None = None, doing: str | None = None
+) -> Iterator[T]:
+    """Yield items, and show a bar of them on a terminal.
+
+    Args:
+        items: to be yielded.
+        shown: whether a bar is wanted.
+        unit: what an item is.
+        total: how many there are, if `items` cannot tell.
+        doing: what is done with them.
+    """
+    # Even a bar that is not shown would start a thread.
+    if not (shown and sys.stderr.isatty()):
+        yield from items
+        return
+    with tqdm(items, total=total, unit=unit, desc=doing, leave=False) as bar:
+        yield from bar
 
 
 @dataclass(frozen=True)
@@ -32,6 +54,8 @@ class Progress:
         seconds: since this run asked for its first frame.
         stages: seconds of work of each stage in this run; they overlap.
         rate: frames a second, over the recent past; 0 before the first frame.
+        doing: what is done before the first frame is matted, such as ``making the plate``, whose steps are counted
+            then; empty once the run itself is under way.
     """
 
     frames: int
@@ -39,6 +63,7 @@ class Progress:
     seconds: float = 0.0
     stages: Mapping[str, float] = field(default_factory=dict)
     rate: float = 0.0
+    doing: str = ""
 
     @property
     def left(self) -> float | None:
@@ -59,6 +84,7 @@ class Pace:
     Args:
         total: how many there will be, as far as is known.
         done: frames of an earlier run that is gone on with.
+        doing: as in `Progress`.
         clock: seconds that never go back.
 
     Example::
@@ -70,9 +96,14 @@ class Pace:
     """
 
     def __init__(
-        self, total: int | None = None, *, done: int = 0, clock: Callable[[], float] = time.perf_counter
+        self,
+        total: int | None = None,
+        *,
+        done: int = 0,
+        doing: str = "",
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._total, self._frames, self._clock = total, done, clock
+        self._total, self._frames, self._doing, self._clock = total, done, doing, clock
         self._start = clock()
         self._past = deque([(0.0, done)], maxlen=_INSTANTS)
 
@@ -88,7 +119,7 @@ class Pace:
         if seconds - self._past[-1][0] >= _APART:
             self._past.append((seconds, self._frames))
         rate = (self._frames - before) / (seconds - earlier) if seconds > earlier else 0.0
-        return Progress(self._frames, self._total, seconds, dict(stages), rate)
+        return Progress(self._frames, self._total, seconds, dict(stages), rate, self._doing)
 
 
 class Watcher(ABC):
@@ -140,18 +171,23 @@ class Bar(Watcher):
         self._stream = sys.stderr if stream is None else stream
         self._label, self._position = label, position
         self._bar: tqdm[Any] | None = None
+        self._doing = ""
 
     def __call__(self, progress: Progress) -> None:
         if not self._stream.isatty():
             return
+        if progress.doing != self._doing:
+            self.done()
+            self._bar, self._doing = None, progress.doing
         if self._bar is None:
             # Without a total there is no bar to draw, and tqdm's own rate forgets too soon.
             shape = "{l_bar}{bar:10}| " if progress.total else "{desc}: "
+            unit = "steps" if progress.doing else "frames"
             self._bar = tqdm(
                 total=progress.total,
                 initial=progress.frames - 1,
-                desc=self._label or None,
-                bar_format=shape + "{n_fmt}" + ("/{total_fmt}" if progress.total else "") + " frames{postfix}",
+                desc=", ".join(filter(None, [self._label, self._doing])) or None,
+                bar_format=shape + "{n_fmt}" + ("/{total_fmt}" if progress.total else "") + f" {unit}{{postfix}}",
                 position=self._position,
                 file=self._stream,
                 leave=False,
@@ -192,6 +228,8 @@ class JsonLines(Watcher):
         self._due = 0.0
 
     def __call__(self, progress: Progress) -> None:
+        if self._last is not None and progress.doing != self._last.doing:
+            self._due = 0.0
         self._last = progress
         if progress.seconds < self._due:
             return
@@ -200,7 +238,8 @@ class JsonLines(Watcher):
         self._say("progress", {**_counted(progress), "left": None if left is None else round(left, 1)})
 
     def done(self, **facts: Any) -> None:
-        self._say("done", {**({} if self._last is None else _counted(self._last)), **facts})
+        counted = {} if self._last is None else _counted(replace(self._last, doing=""))
+        self._say("done", {**counted, **facts})
 
     def failed(self, error: BaseException) -> None:
         """Say why, in one line; who interrupts a run gets an error, too."""
@@ -223,6 +262,7 @@ def described(progress: Progress) -> str:
 
 def _counted(progress: Progress) -> dict[str, Any]:
     return {
+        **({"doing": progress.doing} if progress.doing else {}),
         "frames": progress.frames,
         "total": progress.total,
         "seconds": round(progress.seconds, 3),

@@ -135,6 +135,10 @@ class Plate:
         if self.seen is not None and (self.seen.shape != (1, *self.bgr.shape[1:]) or self.seen.dtype != torch.bool):
             raise ValueError(f"what was seen is bool (1, H, W), got {self.seen.shape = }, {self.seen.dtype = }")
 
+    def to(self, device: torch.device) -> Plate:
+        """Return the same plate on a device."""
+        return Plate(self.bgr.to(device), None if self.seen is None else self.seen.to(device))
+
 
 class Matte(NamedTuple):
     """What the network says of a batch of frames; all in 0..1.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,10 +14,10 @@ import av
 import av.error
 from av.container import InputContainer
 from av.stream import Stream
-from tqdm import tqdm
 
 from bgmv2.config import ReadConfig
 from bgmv2.errors import VideoError
+from bgmv2.progress import counted
 from bgmv2.types import ColorInfo, VideoInfo
 from bgmv2.video.carry import packets_of
 from bgmv2.video.color import is_rgb
@@ -96,9 +95,7 @@ def verify(
     with closing(_open(clip, read)) as before, closing(_open(result, ReadConfig())) as after:
         old, new = before.info, after.info
         is_video = isinstance(after, VideoReader)
-        instants = before.instants()
-        if progress and sys.stderr.isatty():
-            instants = iter(tqdm(instants, total=old.frames, unit="frame", leave=False))
+        instants = counted(before.instants(), shown=progress, unit="frame", total=old.frames)
         pace = _Pace(instants, after.instants(), old, new, timed=is_video)
         differences = [*pace.compare(), *_shape(old, new)]
     sounds, end = 0, pace.end

@@ -201,6 +201,29 @@ def test_what_the_plate_never_saw_is_no_shadow():
     assert shade(src, filmed(room, 2), torch.zeros(1, 1, *SIZE), covered=covered).min() > 0.99
 
 
+def test_leaves_that_move_are_no_shadow():
+    generator = np.random.default_rng(5)
+    leaves = cv2.GaussianBlur(generator.uniform(0, 1, SIZE).astype(np.float32), (0, 0), 2)
+    leaves = 0.4 + 3 * (leaves - leaves.mean())
+    green = torch.from_numpy(np.float32([0.8, 1, 0.6])[:, None, None] * leaves.clip(0.05, 0.95))
+    moved = torch.roll(green, (3, 4), dims=(1, 2))
+    assert shade(filmed(moved, 1), filmed(green, 2), torch.zeros(1, 1, *SIZE)).mean() > 0.94
+    dark = a_disc(160, 120, 60, 4.0)
+    found = shade(filmed(green * (1 - 0.5 * dark), 1), filmed(green, 2), torch.zeros(1, 1, *SIZE))
+    assert found[0, 0, 100:140, 140:180].mean() < 0.6
+
+
+def test_a_hard_edge_stays_hard():
+    wall, dark = torch.full((3, *SIZE), 0.7), (torch.arange(SIZE[1]) < 160).float().expand(1, *SIZE)
+    found = shade(filmed(wall * (1 - 0.5 * dark), 1), filmed(wall, 2), torch.zeros(1, 1, *SIZE))[0, 0].mean(dim=0)
+    assert (found < 0.55)[:157].all() and (found > 0.95)[164:].all()
+
+
+def test_a_little_less_light_in_the_dark_is_no_shadow():
+    night = torch.full((3, *SIZE), 0.04)
+    assert shade(filmed(night - 0.005, 1, 0.004), filmed(night, 2, 0.004), torch.zeros(1, 1, *SIZE)).mean() > 0.995
+
+
 def test_each_picture_of_a_batch_has_its_own_shadow():
     room = filmed(a_room(), 2)
     src = torch.cat([room, room * 0.5])

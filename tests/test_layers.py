@@ -9,7 +9,20 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     {"errors", "types", "config"},
     {"nn", "video", "compose", "stream", "metrics", "fingerprint", "progress", "sheets"},
-    {"plate", "backdrop", "masks", "matter", "export", "training", "job", "report", "verify", "develop", "names"},
+    {
+        "plate",
+        "backdrop",
+        "masks",
+        "matter",
+        "doctor",
+        "export",
+        "training",
+        "job",
+        "report",
+        "verify",
+        "develop",
+        "names",
+    },
     {"pipeline", "evaluate"},
     {"batch"},
     {"bgmv2"},  # the package itself: what it exports comes from below, and who imports from it stands above

@@ -365,6 +365,8 @@ def test_light_of_hdr_is_not_mixed_by_another_curve(shots, make_clip, curve):
     make_clip("shots.mkv", count=2, size=SIZE, options=tags)
     with pytest.raises(bgmv2.VideoError, match=r"shots\.mkv is HDR .* take --blend video"):
         results(shots, composite=bgmv2.CompositeConfig(blend="linear"))
+    with pytest.raises(bgmv2.VideoError, match=r"shots\.mkv is HDR .* write the shadow as a video or as \.png"):
+        bgmv2.convert(shots / "shots.mkv", plate=shots / "plate.png", shadow=shots / "s.##.exr", matter=DiscMatter())
     assert sorted(path.name for path in shots.iterdir()) == ["plate.png", "shots.mkv"]
     results(shots)
 
@@ -402,6 +404,30 @@ def test_the_subject_s_shadow_falls_onto_the_backdrop(tmp_path, strength):
     error = np.abs(read_image(com)[..., 0] - expected)
     assert error.mean() < 1 and np.median(error) <= 0.5
     assert abs(int(read_image(com)[70, 110, 0]) - 200 * (1 - 0.4 * strength)) <= 2
+
+
+@pytest.mark.filterwarnings("ignore::bgmv2.Bgmv2Warning")
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_a_backdrop_times_the_shadow_is_what_keeping_it_gives(tmp_path, depth):
+    top, rng = np.iinfo(depth).max, np.random.default_rng(0)
+    shadow = cv2.GaussianBlur(cv2.circle(np.ones((120, 160), np.float32), (90, 70), 30, 0.5, -1), (0, 0), 2)
+    disc = DiscMatter.disc.numpy()
+    picture = 0.7 * shadow * (1 - disc) + 0.1 * disc
+    write_image(tmp_path / "src.png", np.rint(top * np.dstack([picture] * 3)).astype(depth))
+    write_image(tmp_path / "plate.png", np.full((120, 160, 3), round(0.7 * top), depth))
+    write_image(tmp_path / "behind.png", rng.integers(0, 256, (120, 160, 3), np.uint8))
+    out = {role: tmp_path / f"{role}.png" for role in ("com", "pha", "fgr", "shadow")}
+    options = {"run": bgmv2.RunConfig(align="off"), "matter": DiscMatter(), "plate": tmp_path / "plate.png"}
+    composite = bgmv2.CompositeConfig(keep_shadow=1)
+    bgmv2.convert_images(tmp_path / "src.png", backdrop=tmp_path / "behind.png", composite=composite, **options, **out)
+    com, pha, fgr, light = (read_image(path) / top for path in out.values())
+    assert read_image(out["shadow"]).dtype == depth
+    assert (light == light[..., :1]).all() and light.max() == 1 and 0.45 < light.min() < 0.55
+    by_hand = pha * fgr + (1 - pha) * light * (read_image(tmp_path / "behind.png") / 255)
+    assert np.abs(com - by_hand).max() <= 2.5 / top
+    # Alone it is the same, whatever becomes of the backdrop.
+    bgmv2.convert_images(tmp_path / "src.png", shadow=tmp_path / "alone.png", **options)
+    assert np.array_equal(read_image(tmp_path / "alone.png") / top, light)
 
 
 @pytest.mark.filterwarnings("ignore::bgmv2.Bgmv2Warning")

@@ -146,3 +146,26 @@ def test_machines_are_told_why_it_ended(error, message):
     with pytest.raises(type(error)), JsonLines(stream):
         raise error
     assert lines(stream) == [{"event": "error", "message": message}]
+
+
+def test_what_comes_before_the_frames_is_told_apart():
+    """Steps of making a plate are no frames: they have a bar, and lines, of their own."""
+    clock = Clock()
+    steps, frames = Pace(2, doing="making the plate", clock=clock), Pace(3, clock=clock)
+    told = [steps.step({}), steps.step({}), frames.step({}), frames.step({})]
+    assert [progress.doing for progress in told] == ["making the plate"] * 2 + [""] * 2
+    terminal = Terminal()
+    with Bar("clip", stream=terminal) as bar:
+        for progress in told:
+            clock.now += 1
+            bar(progress)
+    shown = terminal.getvalue()
+    assert "clip, making the plate" in shown and "/2 steps" in shown and "/3 frames" in shown
+    stream = io.StringIO()
+    with JsonLines(stream) as lines:
+        for progress in told:
+            lines(progress)
+        lines.done()
+    said = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line.get("doing") for line in said] == ["making the plate", None, None]
+    assert [line["event"] for line in said] == ["progress", "progress", "done"]

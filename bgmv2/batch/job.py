@@ -19,6 +19,7 @@ from bgmv2.job import name_of
 from bgmv2.matter import Matter
 from bgmv2.nn.checkpoint import DEFAULT_WEIGHTS
 from bgmv2.pipeline import DEFAULT_BACKDROP, Report, convert
+from bgmv2.plate.sources import PlateSource
 from bgmv2.progress import Progress
 from bgmv2.video import formats
 from bgmv2.video.sequence import Pattern, is_pattern
@@ -66,7 +67,7 @@ class Job:
 
     Args:
         clip: as `bgmv2.convert` takes it.
-        plate: a picture of the clean background.
+        plate: absolute path of a picture of the clean background, or a word as `PlateSource` takes it.
         results: paths by role.
         backdrop: what goes behind the subject in `com`.
         composite: as of `convert`, as are all that follow.
@@ -102,7 +103,8 @@ class Job:
         """The paths of all that is read, numbered pictures as they were given."""
         behind = [self.backdrop] if is_path(self.backdrop) else []
         others = (self.composite.garbage, self.composite.holdout, self.run.weights)
-        return [self.clip, self.plate, *behind, *(path for path in others if path is not None)]
+        plates = map(str, PlateSource.parse(self.plate).files)
+        return [self.clip, *plates, *behind, *(path for path in others if path is not None)]
 
     def outputs(self) -> dict[str, str]:
         """The paths of all that is written, by role."""
@@ -123,8 +125,10 @@ class Job:
                 values[config].pop(name, None)
         values["results"] = {role: Path(path).name for role, path in self.results.items()}
         values["check"]["report"] = self.check.report is not None
-        for name in ("clip", "plate", "backdrop"):
+        for name in ("clip", "backdrop"):
             values[name] = name_of(values[name])
+        if PlateSource.parse(self.plate).files:
+            values["plate"] = name_of(self.plate)
         for name in ("garbage", "holdout"):
             path = getattr(self.composite, name)
             values["composite"][name] = None if path is None else name_of(path)

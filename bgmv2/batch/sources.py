@@ -16,6 +16,7 @@ from pathlib import Path, PurePath
 
 from bgmv2.batch.job import Settings, is_path
 from bgmv2.errors import Bgmv2Warning, PlateError, VideoError
+from bgmv2.plate.sources import PlateSource
 from bgmv2.video import formats
 from bgmv2.video.images import list_images
 from bgmv2.video.open import is_sequence
@@ -43,7 +44,7 @@ class Found:
         clip: absolute path, or pattern of numbered pictures.
         name: the folders that are kept, and the stem of its results.
         root: the folder above which no plate is looked for.
-        plate: absolute path, if a manifest names it.
+        plate: if a manifest names it; the path of a picture is absolute.
         settings: if a manifest has its own for this clip.
         line: where a manifest names it, such as ``shots.csv, line 3``.
     """
@@ -51,7 +52,7 @@ class Found:
     clip: Path
     name: PurePath
     root: Path
-    plate: Path | None = None
+    plate: PlateSource | None = None
     settings: Settings | None = None
     line: str = ""
 
@@ -98,7 +99,7 @@ def find_clips(
     return chosen
 
 
-def find_plates(clips: Sequence[Found], *, fallback: str | os.PathLike[str] | None = None) -> list[Path]:
+def find_plates(clips: Sequence[Found], *, fallback: str | os.PathLike[str] | None = None) -> list[PlateSource]:
     """Find the plate of each clip.
 
     In this order: what a manifest names; ``clip.plate.png`` beside ``clip.mp4``; ``plates/clip.png`` beside it or in a
@@ -106,19 +107,20 @@ def find_plates(clips: Sequence[Found], *, fallback: str | os.PathLike[str] | No
 
     Args:
         clips: as `find_clips` returns them.
-        fallback: what serves all clips that have none of their own.
+        fallback: what serves all clips that have none of their own, as `PlateSource.parse` takes it.
 
     Returns:
-        As many absolute paths.
+        As many; the paths of pictures are absolute.
 
     Raises:
+        ValueError: the fallback begins like a word and goes on otherwise.
         PlateError: clips have none, or one has two. The message has a line for each of the first `NAMED`.
     """
-    if fallback is not None and not os.path.isfile(fallback):
-        raise PlateError(f"there is no picture {os.fspath(fallback)}; check the name")
-    other = None if fallback is None else Path(fallback).absolute()
+    other = None if fallback is None else _anchored_plate(fallback, Path.cwd())
+    if other is not None and other.path is not None and not other.path.is_file():
+        raise PlateError(f"there is no picture {fallback}; check the name")
     pictures = functools.cache(_pictures)
-    plates: list[Path] = []
+    plates: list[PlateSource] = []
     wrong: list[str] = []
     stem = ""  # of the first that has none
     for clip in clips:
@@ -128,8 +130,8 @@ def find_plates(clips: Sequence[Found], *, fallback: str | os.PathLike[str] | No
             if len(candidates) > 1:
                 why = f"{clip.clip} has two plates, {candidates[0]} and {candidates[1].name}: remove one"
             else:
-                plate = candidates[0] if candidates else other
-        elif not plate.is_file():
+                plate = PlateSource("picture", path=candidates[0]) if candidates else other
+        elif plate.path is not None and not plate.path.is_file():
             why, plate = f"{clip.line}: there is no picture {plate}; check the name", None
         if plate is None:
             stem = stem or clip.name.name
@@ -137,7 +139,7 @@ def find_plates(clips: Sequence[Found], *, fallback: str | os.PathLike[str] | No
         else:
             plates.append(plate)
     if wrong:
-        advice = f"put {stem}.plate.png beside it, or {stem}.png into plates/, or give one for all with --plate"
+        advice = f"put {stem}.plate.png beside it, or {stem}.png into plates/, or give --plate auto"
         raise PlateError("\n".join([*several(wrong, "clips without plate"), advice]))
     return plates
 
@@ -292,7 +294,7 @@ class _Search:
             clip=path,
             name=(path.relative_to(folder) if inside else PurePath(path.name)).with_name(_stem(path)),
             root=folder if inside else path.parent,
-            plate=Path(_joined(folder, plate)) if plate else None,
+            plate=_anchored_plate(plate, folder) if plate else None,
             settings=settings,
             line=line,
         )
@@ -380,6 +382,11 @@ def anchored(settings: Settings, folder: Path) -> Settings:
         ),
         run=replace(run, weights=run.weights and _joined(folder, run.weights)),
     )
+
+
+def _anchored_plate(plate: str | os.PathLike[str], folder: Path) -> PlateSource:
+    source = PlateSource.parse(plate)
+    return source if source.path is None else replace(source, path=Path(_joined(folder, os.fspath(source.path))))
 
 
 def _joined(folder: Path, path: str) -> str:

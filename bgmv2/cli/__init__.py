@@ -1,7 +1,7 @@
-"""The command line: `convert`, `batch`, `image`, `eval`, `verify`. Errors become one line on stderr and an exit code.
+"""The command line: `convert`, `plate`, `batch` and others. Errors become one line on stderr and an exit code.
 
-Exit codes: 0 done; 1 it could not be done, stderr says why, or `verify` found a difference; 2 wrong usage; 130
-interrupted by Ctrl-C.
+Exit codes: 0 done; 1 it could not be done, stderr says why, or `verify` found a difference; 2 wrong usage; 3
+`check` says that plate or clip should be filmed again; 130 interrupted by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from bgmv2 import __version__
-from bgmv2.cli import batch, convert, eval, image, verify
+from bgmv2.cli import batch, check, convert, eval, image, plate, verify
 from bgmv2.errors import Bgmv2Error, Bgmv2Warning
 
-VERBS = (convert, batch, image, eval, verify)
+VERBS = (convert, check, plate, batch, image, eval, verify)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

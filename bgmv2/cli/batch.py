@@ -33,7 +33,8 @@ examples:
   bgmv2 batch /shared/shots --out /shared/results --ray auto
 
 plates, the first that is there: the manifest's; clip.plate.png beside clip.mp4; plates/clip.png beside it or in a
-folder above, up to the source; plate.png in its folder; --plate. Any kind of picture will do.
+folder above, up to the source; plate.png in its folder; --plate. Any kind of picture will do; the manifest may also
+say auto, median, first:2s, last:2s or at:12.5, as --plate does.
 
 Give the same command again to go on after Ctrl-C or a loss of power, or to try failed clips again; what is finished
 is left alone. Exit code 0 if all is done, 1 if a clip failed, 130 after Ctrl-C.
@@ -60,9 +61,10 @@ def add_parser(verbs: argparse._SubParsersAction) -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, metavar="DIR", help="where results go; sub-folders are kept")
     parser.add_argument(
         "--plate",
-        metavar="PICTURE",
+        type=options.parse_plate,
+        metavar="PICTURE|WORD",
         help="the clean background of clips that have none of their own, filmed without the subject (NOT what goes "
-        "behind the subject afterwards; that is --backdrop)",
+        f"behind the subject afterwards; that is --backdrop). {options.PLATE_WORDS}",
     )
     options.add_backdrop(parser)
     group = parser.add_argument_group("how to work")

@@ -18,6 +18,7 @@ EXAMPLES = """\
 examples:
   bgmv2 convert clip.mp4 --plate plate.png -o out.mp4                          over green
   bgmv2 convert clip.mp4 --plate plate.png --backdrop beach.jpg -o out.mp4     over a picture
+  bgmv2 convert clip.mp4 --plate auto -o out.mp4                               if no plate was shot
   bgmv2 convert clip.mp4 --plate plate.png --rgba out.mov                      ProRes 4444 with transparency
   bgmv2 convert clip.mp4 --plate plate.png --pha alpha.mp4 --fgr fgr.mp4       for an editor that wants both apart
   bgmv2 convert clip.mp4 --plate plate.png --rgba a.####.exr --pha a.####.exr  EXR with alpha as a layer of its own

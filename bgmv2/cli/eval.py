@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from bgmv2 import evaluate
 from bgmv2.cli import options
@@ -17,6 +16,7 @@ from bgmv2.config import RunConfig
 from bgmv2.errors import OutputError
 from bgmv2.evaluate import Item
 from bgmv2.matter import Matter
+from bgmv2.progress import counted
 from bgmv2.video.images import check_image, write_image
 from bgmv2.video.sink import beside, cannot_write, check_file
 
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> None:
             return evaluate.predict(item, matter, config)
 
     scores, rows = [], []
-    for item in tqdm(benchmark.items, unit="item", leave=False, disable=None):
+    for item in counted(benchmark.items, unit="item"):
         pred_phas = predict(item)
         scores.append(evaluate.score(item, pred_phas))
         if args.sheet is not None:

@@ -14,6 +14,7 @@ examples:
   bgmv2 image photo.jpg --plate plate.jpg -o out.png                  over green
   bgmv2 image photo.jpg --plate plate.jpg --rgba cutout.png           with transparency
   bgmv2 image photos/ --plate plate.jpg --rgba cutouts/               a folder into a folder
+  bgmv2 image photos/ --plate auto --rgba cutouts/                    of one camera on a tripod, and no plate was shot
 """
 
 

@@ -22,6 +22,7 @@ from bgmv2.config import (
     RefineMode,
 )
 from bgmv2.pipeline import DEFAULT_BACKDROP
+from bgmv2.plate.sources import PlateSource
 from bgmv2.video import formats
 from bgmv2.video.timing import DEFAULT_RATE
 
@@ -48,6 +49,21 @@ def parse_rate(text: str) -> Fraction:
         raise argparse.ArgumentTypeError(message) from None
 
 
+def parse_plate(text: str) -> str:
+    """Take a plate as it is said, and refuse what begins like a word for one and goes on otherwise."""
+    try:
+        PlateSource.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+PLATE_WORDS = (
+    "If none was shot, WORD makes one of the clip: auto, if the subject moves; median, if it moves a lot; first:2s or "
+    "last:2s, if it is away for the first or last 2 seconds of the whole clip, which must be that long; at:12.5, the "
+    "frame at that second. A picture that is called so is ./auto"
+)
+
 ROLES = {
     "com": "the subject over the backdrop",
     "pha": "alpha alone, grey: white is subject",
@@ -55,6 +71,7 @@ ROLES = {
     "rgba": "subject with transparency",
     "err": "where the first, coarse network expects to be wrong",
     "ref": "the 4x4 patches that were refined at full resolution",
+    "shadow": "the subject's shadow, grey: multiply a backdrop by it; white is no shadow",
 }
 
 READ: dict[str, dict[str, Any]] = {
@@ -197,15 +214,21 @@ CHECK: dict[str, dict[str, Any]] = {
 
 def add_inputs(parser: argparse.ArgumentParser, src_help: str) -> None:
     """Add what is read: the source, the plate and the backdrop."""
+    add_plate(parser, src_help)
+    add_backdrop(parser)
+
+
+def add_plate(parser: argparse.ArgumentParser, src_help: str) -> None:
+    """Add the source and the plate."""
     parser.add_argument("src", metavar="SRC", help=src_help)
     parser.add_argument(
         "--plate",
         required=True,
-        metavar="PICTURE",
+        type=parse_plate,
+        metavar="PICTURE|WORD",
         help="the clean background: a picture from the same camera, filmed without the subject (NOT what goes behind "
-        "the subject afterwards; that is --backdrop)",
+        f"the subject afterwards; that is --backdrop). {PLATE_WORDS}",
     )
-    add_backdrop(parser)
 
 
 def add_backdrop(parser: argparse.ArgumentParser) -> None:

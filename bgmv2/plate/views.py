@@ -33,11 +33,15 @@ def check_pixels(pixels: np.ndarray) -> None:
         raise ValueError(f"pictures are (H, W, 3), uint8 or uint16, got {pixels.shape = }, {pixels.dtype = }")
 
 
+def reduced_size(size: tuple[int, ...], long_side: int) -> tuple[int, int]:
+    """Return ``(h, w)`` of a picture ``(H, W)`` that is shrunk to a long side at most."""
+    scale = min(1.0, long_side / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
 def reduced(pixels: np.ndarray, long_side: int) -> np.ndarray:
     """Shrink a picture to a long side at most; ``(h, w, 3)`` float32 in 0..1."""
-    height, width = pixels.shape[:2]
-    scale = min(1.0, long_side / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    size = reduced_size(pixels.shape[:2], long_side)[::-1]
     small = cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_AREA)
     top = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
     return np.multiply(small, 1 / top, dtype=np.float32)

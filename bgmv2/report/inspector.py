@@ -82,6 +82,9 @@ class Inspector:
             refined=values[1],
             uncertain=values[2],
             coverage=values[3],
+            bend=round(alignment.bend, 3),
+            rolloff=round(alignment.light.rolloff, 4),
+            uneven=round(alignment.light.unevenness, 5),
             flicker=values[4] if values[5] >= _LEAST_STILL and math.isfinite(values[4]) else None,
         )
         self._frames += 1

@@ -17,7 +17,7 @@ from bgmv2.report.lines import told
 from bgmv2.report.pages import Shown, cell, page, sheet
 from bgmv2.report.rows import Row
 from bgmv2.video.images import write_image
-from bgmv2.video.sink import beside, check_file, settle
+from bgmv2.video.sink import check_file, parts_of, settle
 
 
 def check_report(path: Path, *, overwrite: bool) -> None:
@@ -86,9 +86,13 @@ def write_report(
         }
         for rank, (name, shown) in enumerate(pages.items(), 1)
     ]
-    text, pictures = beside(path), beside(folder)
+    # One name for all tries, so that what a run that was killed left there is gone after the next.
+    work = parts_of(path)
+    text, pictures = work / path.name, work / "pictures"
     try:
         with told(path):
+            shutil.rmtree(work, ignore_errors=True)
+            work.mkdir()
             _write_json(text, {"clip": clip, "settings": settings, "summary": {**summary, "worst": ranked}}, rows())
             pictures.mkdir()
             for rank, (name, shown) in enumerate(pages.items(), 1):
@@ -103,8 +107,7 @@ def write_report(
             os.replace(pictures, folder)
             os.replace(text, path)
     finally:
-        text.unlink(missing_ok=True)
-        shutil.rmtree(pictures, ignore_errors=True)
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def _write_json(path: Path, head: Mapping[str, Any], rows: Iterable[Row]) -> None:

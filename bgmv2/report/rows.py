@@ -27,7 +27,7 @@ class Row:
         matches: corners of the plate that were sought.
         inliers: how many of them agree.
         residual: their median distance from where they should be, in pixels.
-        gain: what the plate's red, green and blue are multiplied by.
+        gain: what the light of the plate's red, green and blue is multiplied by, see `bgmv2.plate.exposure`.
         bias: what is added to them then.
         error: mean error of alpha that the base network expected; what was refined has less.
         refined: share that was refined.
@@ -35,6 +35,9 @@ class Row:
         coverage: mean alpha.
         flicker: how much alpha changed where the picture did not, see `Inspector`; None if that cannot be told.
         repaired: the frame was made anew at a higher budget.
+        bend: how far a lens or parallax moved the plate besides, at most, in pixels.
+        rolloff: of the camera's highlights, 0..1.
+        uneven: how much the light differs from place to place: 0.05 is some 5 %.
     """
 
     frame: int
@@ -52,6 +55,9 @@ class Row:
     coverage: float
     flicker: float | None = None
     repaired: bool = False
+    bend: float = 0.0
+    rolloff: float = 0.0
+    uneven: float = 0.0
 
     @property
     def score(self) -> float:
@@ -61,7 +67,7 @@ class Row:
 
     @property
     def light(self) -> tuple[float, ...]:
-        """What the plate's white became in red, green and blue: 1 if the light did not change."""
+        """What the plate's white became in red, green and blue, but for its roll-off: 1 if the light did not change."""
         return tuple(gain + bias for gain, bias in zip(self.gain, self.bias, strict=True))
 
     @property
@@ -70,7 +76,9 @@ class Row:
         numbers = {
             "shift": self.shift,
             "residual": self.residual,
+            "bend": self.bend,
             "light": max(round(abs(light - 1), 5) for light in self.light),
+            "uneven": self.uneven,
             "error": self.error,
             "refined": self.refined,
             "uncertain": self.uncertain,

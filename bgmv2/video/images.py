@@ -6,6 +6,8 @@ import contextlib
 import os
 import re
 import struct
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -86,13 +88,27 @@ def read_opacity(path: str | os.PathLike[str]) -> np.ndarray | None:
     return np.ascontiguousarray(opacity[:: -1 if turn in (2, 3) else 1, :: -1 if turn in (1, 2) else 1])
 
 
-def write_image(path: str | os.PathLike[str], pixels: np.ndarray, *, overwrite: bool = False) -> None:
+def read_text(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Read the notes in a picture that `write_image` wrote; nothing if it holds none, or is no PNG."""
+    with contextlib.suppress(OSError, ValueError, SyntaxError), Image.open(path) as picture:
+        return {str(name): value for name, value in picture.info.items() if isinstance(value, str)}
+    return {}
+
+
+def write_image(
+    path: str | os.PathLike[str],
+    pixels: np.ndarray,
+    *,
+    overwrite: bool = False,
+    text: Mapping[str, str] | None = None,
+) -> None:
     """Write a picture, so that it stands under its name only when whole.
 
     Args:
         path: .png, .tif and .webp keep every value, .jpg nearly; .png and .tif keep 16 bits, the others round to 8.
         pixels: ``(H, W, 3)`` RGB, ``(H, W, 4)`` straight RGBA or ``(H, W)`` grey; uint8 or uint16.
         overwrite: replace a picture that is there already.
+        text: notes by their names, in ASCII, which only .png keeps.
 
     Raises:
         ValueError: the array has another shape or type.
@@ -106,7 +122,8 @@ def write_image(path: str | os.PathLike[str], pixels: np.ndarray, *, overwrite: 
         pixels = to_bits(pixels, 8)
     temporary = beside(path)
     try:
-        temporary.write_bytes(encode_image(path.suffix.lower(), pixels))
+        data = encode_image(path.suffix.lower(), pixels)
+        temporary.write_bytes(_with_text(data, text) if text and path.suffix.lower() == ".png" else data)
         os.replace(temporary, path)
     except (OSError, cv2.error) as error:
         raise cannot_write(path, error) from error
@@ -196,6 +213,18 @@ def _with_extra_samples(tiff: bytes, kind: int) -> bytes:
     padded = tiff + b"\0" * (len(tiff) % 2)
     directory = struct.pack(f"{order}H", count + 1) + b"".join(entries) + struct.pack(f"{order}I", 0)
     return padded[:4] + struct.pack(f"{order}I", len(padded)) + padded[8:] + directory
+
+
+def _with_text(png: bytes, text: Mapping[str, str]) -> bytes:
+    """Put notes into a PNG, which neither OpenCV can, nor Pillow where there are 16 bits.
+
+    Source: PNG specification, tEXt; the header ends 33 bytes in.
+    """
+    chunks = b""
+    for name, value in text.items():
+        body = b"tEXt" + name.encode("ascii") + b"\0" + value.encode("ascii")
+        chunks += struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return png[:33] + chunks + png[33:]
 
 
 def _why_no_picture(path: Path) -> str:

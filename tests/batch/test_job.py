@@ -95,5 +95,5 @@ def test_numbered_pictures_have_a_fingerprint(job, tmp_path):
 
 def test_every_setting_of_a_conversion_is_one_of_a_job():
     keywords = set(inspect.signature(bgmv2.convert).parameters) - {"matter", "watch"}
-    roles = {"com", "pha", "fgr", "rgba", "err", "ref"}
+    roles = {"com", "pha", "fgr", "rgba", "err", "ref", "shadow"}
     assert {field.name for field in fields(Job)} == (keywords - roles) | {"results"}

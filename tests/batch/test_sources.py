@@ -37,7 +37,7 @@ def found(*sources, **more):
 
 def plates(*sources, fallback=None, root=None):
     clips = find_clips(sources, settings=SETTINGS)
-    chosen = find_plates(clips, fallback=fallback)
+    chosen = [plate.path for plate in find_plates(clips, fallback=fallback)]
     return {clip.name.as_posix(): str(plate.relative_to(Path.cwd())) for clip, plate in zip(clips, chosen, strict=True)}
 
 
@@ -212,7 +212,8 @@ def test_a_manifest_in_csv(tree):
     assert clips["sub/b"].settings.encode.crf == 7 and clips["sub/b"].settings.backdrop == "green"
     assert clips["c"].settings.backdrop == str(root / "list/sea, calm.jpg")
     assert clips["c"].line == f"{root}/list/shots.csv, line 6"
-    assert find_plates(list(clips.values())) == [root / "list/p.png", root / "list/p.png", root / "else/c.plate.png"]
+    plates = [plate.path for plate in find_plates(list(clips.values()))]
+    assert plates == [root / "list/p.png", root / "list/p.png", root / "else/c.plate.png"]
 
 
 def test_a_manifest_in_json_lines(tree):

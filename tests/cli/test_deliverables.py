@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bgmv2 import Matter
-from bgmv2.compose import parse_color
+from bgmv2.compose import parse_color, shade
 from bgmv2.video import VideoReader, read_image, write_image
 
 GREEN = np.float32(parse_color("green"))
@@ -53,7 +53,7 @@ def expected(clip, plate, weights):
     """What each result should show, ``role -> frames`` in 0..255, with alpha last in `rgba`."""
     matter = Matter(weights, "cpu")
     bgr = read_image(plate)
-    results = {role: [] for role in ("com", "pha", "fgr", "rgba", "err", "ref")}
+    results = {role: [] for role in ("com", "pha", "fgr", "rgba", "err", "ref", "shadow")}
     for frame in read(clip)[1]:
         matte = matter.matte(frame.pixels, plate=bgr)
         pha, fgr, err, ref = (x[0].permute(1, 2, 0).numpy() for x in matte)
@@ -65,6 +65,7 @@ def expected(clip, plate, weights):
             "rgba": np.concatenate([fgr, pha], axis=2),
             "err": cv2.resize(err, (width, height), interpolation=cv2.INTER_LINEAR)[..., None],
             "ref": ref.repeat(4, axis=0).repeat(4, axis=1)[:height, :width],
+            "shadow": shade(*(matter.upload(x) for x in (frame.pixels, bgr)), matte.pha)[0, 0, ..., None].numpy(),
         }
         for role, picture in layers.items():
             results[role].append(picture * 255)
@@ -97,7 +98,7 @@ def has_sound(path):
 
 
 def test_the_installed_command_delivers_everything_in_one_pass(installed, scene, weights):
-    out = {role: scene.out / f"{role}.mp4" for role in ("com", "pha", "fgr", "err", "ref")}
+    out = {role: scene.out / f"{role}.mp4" for role in ("com", "pha", "fgr", "err", "ref", "shadow")}
     out["rgba"] = scene.out / "rgba.mov"
     flags = [word for role, path in out.items() for word in (f"--{role}", path)]
     before = {path: path.read_bytes() for path in (scene.clip, scene.plate)}
@@ -110,7 +111,7 @@ def test_the_installed_command_delivers_everything_in_one_pass(installed, scene,
     assert said[1].startswith("10 frames in ") and said[2] == "plate in 10 frames: 10 stood still"
 
     wanted = expected(scene.clip, scene.plate, weights)
-    for role, within in {"com": 4, "pha": 2, "fgr": 4, "err": 2, "ref": 2}.items():
+    for role, within in {"com": 4, "pha": 2, "fgr": 4, "err": 2, "ref": 2, "shadow": 2}.items():
         frames = pictures(out[role])
         assert_shows(frames, wanted[role], within=within)
     colours = pictures(out["rgba"])

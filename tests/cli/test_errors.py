@@ -154,7 +154,7 @@ def test_bad_backdrops(fails, scene, backdrop, said):
         (["-o", "a.mp4", "--pha", "../out/a.mp4"], "com and pha would both be written to"),
         (["--rgba", "empty", "-o", "empty/com.mp4"], "com would be written into the folder of rgba"),
         (["-o", "good.mp4", "--pha", "taken.mp4"], "is there already"),
-        ([], "there is nothing to write: name at least one of com, pha, fgr, rgba, err, ref"),
+        ([], "there is nothing to write: name at least one of com, pha, fgr, rgba, err, ref, shadow"),
         (["-o", f"{'n' * 300}.mp4"], "ame too long"),
     ],
 )

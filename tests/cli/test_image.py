@@ -35,7 +35,7 @@ def stored(path):
 
 
 def test_one_picture_with_every_result(installed, scene, photos, weights):
-    out = {role: scene.out / f"{role}.png" for role in ("com", "pha", "fgr", "rgba", "err", "ref")}
+    out = {role: scene.out / f"{role}.png" for role in ("com", "pha", "fgr", "rgba", "err", "ref", "shadow")}
     flags = [word for role, path in out.items() for word in (f"--{role}", path)]
     before = scene.snapshot()
     answer = installed(
@@ -53,6 +53,7 @@ def test_one_picture_with_every_result(installed, scene, photos, weights):
     assert np.abs(read_image(out["com"]) - (fgr * pha / 255 + blue * (1 - pha / 255))).max() <= 0.51
     assert stored(out["err"]).shape == (64, 96) and stored(out["err"]).max() > 0
     assert set(np.unique(stored(out["ref"]))) == {0, 255}
+    assert stored(out["shadow"]).shape == (64, 96, 3) and stored(out["shadow"]).max() == 255
     assert {path: data for path, data in scene.snapshot().items() if path in before} == before
     assert sorted(scene.out.iterdir()) == sorted(out.values())
 

@@ -26,6 +26,7 @@ def words(scene, weights, make_clip):
     def command(out: Path) -> list[str]:
         out.mkdir(exist_ok=True)
         results = ["-o", out / "com.mp4", "--rgba", out / "cut.webm", "--pha", out / "pha", "--err", out / "e.##.png"]
+        results += ["--shadow", out / "shadow"]
         # Without loss: an encoder that is short of time may choose another way to write the same pictures.
         given = ["--plate", scene.plate, "--weights", weights, "--device", "cpu", "--segment", "3", "--crf", "0"]
         check = ["--pixels", "16", "--repair", "--report", out / "report.json"]

@@ -1,8 +1,11 @@
+import json
+
 import numpy as np
 import pytest
 import torch
 
 from bgmv2.plate.align import Aligner, AlignReport
+from bgmv2.plate.place import place_plate_and_cover
 from bgmv2.types import Plate
 
 
@@ -56,10 +59,7 @@ def test_a_16_bit_clip_and_a_plate_of_floats_are_the_same(studio):
 
 def test_light_is_followed_without_flicker(studio):
     plate, aligner = studio.room(), Aligner(studio.room())
-    gains = []
-    for i in range(12):
-        wobble = 1 + 0.01 * (-1) ** i
-        gains.append(aligner.align(studio.shot(plate, subject=0.3, gain=wobble)).light.gain)
+    gains = [aligner.align(studio.shot(plate, subject=0.3, at=0.3 + 0.03 * i)).light.gain for i in range(12)]
     assert np.ptp(gains[4:], axis=0).max() < 0.01
     assert abs(aligner.align(studio.shot(plate, gain=1.3)).light.gain - 1.3).max() < 0.03
 
@@ -119,6 +119,77 @@ def test_a_jump_is_believed_only_when_it_persists(studio, corners_apart):
     found = [aligner.align(studio.shot(plate, there)) for _ in range(4)]
     assert [f.status for f in found] == ["held", "held", "found", "found"]
     assert corners_apart(found[-1].homography, there) < 0.6
+
+
+def test_where_the_subject_hides_the_plate_is_remembered(studio):
+    plate, aligner = studio.room(), Aligner(studio.room())
+    first, *_, found = (
+        aligner.align(studio.shot(plate, studio.camera(shift=(4 + 2 * i, i)), subject=0.3)) for i in range(3)
+    )
+    hidden = np.array(aligner.state()["hidden"], bool)
+    columns = np.linspace(0, 1, hidden.shape[1])
+    assert hidden[:, np.abs(columns - 0.5) < 0.1].mean() > 0.6 > 0.1 > hidden[:, np.abs(columns - 0.5) > 0.25].mean()
+    # Corners there are not even sought.
+    assert found.matches < 0.85 * first.matches and found.inliers > 0.95 * found.matches
+
+
+def test_an_aligner_goes_on_through_json_as_if_it_had_seen_all(studio):
+    plate = studio.room()
+    cameras = [studio.camera(degrees=0.3 * i, shift=(5 * i, -2 * i)) for i in range(6)]
+    frames = [studio.shot(plate, camera, subject=0.3, at=0.3 + 0.05 * i) for i, camera in enumerate(cameras)]
+    whole, first, rest = (Aligner(plate) for _ in range(3))
+    expected = [whole.align(frame) for frame in frames]
+    for frame in frames[:3]:
+        first.align(frame)
+    rest.restore(json.loads(json.dumps(first.state())))
+    for frame, right in zip(frames[3:], expected[3:], strict=True):
+        found = rest.align(frame)
+        assert np.array_equal(found.homography, right.homography) and found.inliers == right.inliers
+    assert rest.state() == whole.state()
+
+
+def test_a_mosaic_is_searched_for_what_each_frame_shows(studio, corners_apart):
+    plate = studio.room(5, 1200, 500)
+    seen = torch.ones(1, 500, 1200, dtype=torch.bool)
+    seen[:, :, 1000:] = False
+    mosaic = Plate(torch.from_numpy(plate.astype(np.float32) / 255).permute(2, 0, 1), seen)
+    aligner = Aligner(mosaic, size=(270, 480))
+    lost = aligner.align(np.zeros((270, 480, 3), np.uint8))
+    assert lost.status == "held" and lost.reason
+    # Before anything was found, the middle of the mosaic is shown.
+    assert lost.homography.tolist() == [[1, 0, -360], [0, 1, -115], [0, 0, 1]]
+    for i in range(6):
+        pan = studio.camera(degrees=0.4 * i, shift=(-90 - 25 * i, -60 - 8 * i), perspective=(8e-5 * i, 0))
+        frame = studio.shot(plate, pan)[:270, :480]
+        frame[120:, 200:260] = studio.room(99)[120:, 200:260]
+        found = aligner.align(frame)
+        assert found.status == "found" and corners_apart(found.homography @ np.linalg.inv(pan), np.eye(3)) < 0.4
+        assert abs(found.light.gain - 1).max() < 0.03
+    away = aligner.align(np.zeros_like(frame))
+    assert away.status == "held" and np.array_equal(away.homography, found.homography)
+    placed, covered = place_plate_and_cover(mosaic.bgr[None], found, seen=seen, size=(270, 480))
+    difference = (placed[0].permute(1, 2, 0) - torch.from_numpy(frame / 255.0)).abs().mean(dim=2)
+    assert placed.shape == (1, 3, 270, 480) and difference.median() < 0.02
+    assert covered.shape == (1, 1, 270, 480) and covered.mean() == 1
+
+
+def test_a_mosaic_that_is_not_to_be_aligned_stays_in_the_middle(studio):
+    aligner = Aligner(studio.room(5, 700, 400), mode="off", size=(270, 480))
+    found = aligner.align(studio.room())
+    assert found.status == "fixed" and found.homography.tolist() == [[1, 0, -110], [0, 1, -65], [0, 0, 1]]
+    with pytest.raises(ValueError, match="frames have pixels"):
+        Aligner(studio.room(), size=(0, 10))
+
+
+def test_a_camera_that_gathers_speed_is_followed(studio, corners_apart):
+    plate, aligner = studio.room(), Aligner(studio.room())
+    at = 0.0
+    for i in range(7):
+        at += 5 * i
+        truth = studio.camera(shift=(at - 60, 0.3 * at))
+        found = aligner.align(studio.shot(plate, truth, subject=0.2))
+        # By the end it moves by 31 px from frame to frame, which from a standstill would be no hand's movement.
+        assert found.status == "found" and corners_apart(found.homography, truth) < 0.6
 
 
 def test_the_report_counts_frames(studio):

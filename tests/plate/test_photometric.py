@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from bgmv2.plate.photometric import SAME_LIGHT, Exposure, estimate
+from bgmv2.plate.exposure import SAME_LIGHT
+from bgmv2.plate.photometric import UNKNOWN, estimate, likeness, measure
 
 
 def light_pictures(studio, **shot):
@@ -57,16 +58,45 @@ def test_no_evidence_gives_none(studio, level):
 
 def test_gains_stay_sane(studio):
     plate, _ = light_pictures(studio)
-    found = estimate(plate, plate * np.float32(0.49))
-    assert found is not None and ((0.5 <= found.gain) & (found.gain < 0.51)).all()
+    found = estimate(plate, plate * np.float32(0.28))
+    assert found is None or (found.gain >= 0.33).all()
 
 
-def test_an_exposure_lights_a_picture_and_moves_towards_another():
-    dark = Exposure(np.array([0.5, 1.0, 2.0]), np.array([0.1, 0.0, 0.0]))
-    np.testing.assert_allclose(dark(np.full((1, 1, 3), 0.6, np.float32))[0, 0], [0.4, 0.6, 1.0], atol=1e-6)
-    half = SAME_LIGHT.towards(dark, 0.5)
-    np.testing.assert_allclose(half.gain, [0.75, 1.0, 1.5])
-    np.testing.assert_allclose(half.bias, [0.05, 0, 0])
+@pytest.mark.parametrize("stops", [-0.7, 0.7])
+def test_a_camera_that_rolls_off_highlights_is_learnt(studio, stops):
+    plate, _ = light_pictures(studio, noise=0)
+
+    def film(light):  # leaves white where it is
+        return light / (0.2 + 0.8 * light)
+
+    def exposed(stops, balance=(1.08, 1.0, 0.9)):
+        light = 0.2 * plate / (1 - 0.8 * plate)
+        return film(light * 2**stops * np.float32(balance)).astype(np.float32)
+
+    near, camera = SAME_LIGHT, UNKNOWN
+    for share in (0.3, 0.6, 1.0):
+        frame = exposed(share * stops)
+        light, camera, *_ = measure(plate, frame, near=near, camera=camera)
+        near = light
+    assert light.rolloff == pytest.approx(0.8, abs=0.05) and camera.certainty > UNKNOWN.certainty
+    assert np.abs(light(plate) - frame).mean() < 0.004
+    np.testing.assert_allclose(light.gain, 2**stops * np.array([1.08, 1.0, 0.9]), rtol=0.05)
+
+
+def test_a_shadow_beside_the_subject_is_no_field(studio):
+    plate, frame = light_pictures(studio, subject=0.2, at=0.3)
+    frame[30:, 48:70] *= np.float32(0.6)
+    assert estimate(plate, frame).unevenness < 0.01
+
+
+def test_structure_tells_what_may_be_background(studio):
+    plate, frame = light_pictures(studio, subject=0.3, gain=0.6)
+    likely = likeness(plate, frame)
+    background = np.ones(likely.shape, bool)
+    background[:, 30:66] = False
+    assert likely[background].mean() > 0.6 and likely[:, 38:58].mean() < 0.3
+    wall = np.full_like(plate, 0.5)
+    assert 0.2 < likeness(wall, wall * np.float32(0.8)).mean() < 0.3
 
 
 def test_shapes_are_checked():

@@ -79,3 +79,52 @@ def test_warping_refuses_shapes_that_do_not_belong_together():
         warp_plate(torch.rand(2, 3, 8, 8), torch.eye(3)[None])
     with pytest.raises(ValueError, match="bgr.shape"):
         warp_plate(torch.rand(1, 1, 8, 8), torch.eye(3)[None])
+
+
+def test_homography_and_mesh_are_one_resampling(studio):
+    h, w = 60, 90
+    y, x = torch.meshgrid(torch.arange(h, dtype=torch.float32), torch.arange(w, dtype=torch.float32), indexing="ij")
+    mesh = torch.zeros(1, 3, 4, 2)
+    mesh[:, :, :, 0] = torch.tensor([0.0, 1.0, 2.0, 3.0])
+    mesh[:, :, :, 1] = -1.5
+    homography = torch.eye(3, dtype=torch.float64)[None]
+    for shift in (0, 4):
+        homography[0, 0, 2] = shift
+        warped, covered = warp_plate(smooth_scene(x, y)[None], homography, mesh=mesh)
+        # The nodes at the borders stand on the outermost pixels, and the frame shows the plate from where it was moved.
+        truth = smooth_scene(x - 3 * x / (w - 1) - shift, y + 1.5)
+        torch.testing.assert_close(warped[0, :, :-4, 6:], truth[:, :-4, 6:], atol=4e-3, rtol=0)
+        assert covered[0, 0, -1].eq(0).all() and covered[0, 0, :-3, 6:].eq(1).all()
+    alignment = Alignment(homography[0].numpy(), SAME_LIGHT, "found", mesh=mesh[0].numpy())
+    torch.testing.assert_close(place_plate(smooth_scene(x, y)[None], alignment), warped)
+
+
+def test_what_the_plate_never_saw_is_not_covered(studio):
+    bgr, seen = torch.rand(1, 3, 40, 60), torch.ones(1, 40, 60, dtype=torch.bool)
+    seen[:, 10:20, 30:40] = False
+    still = Alignment(np.eye(3), SAME_LIGHT, "fixed")
+    placed, covered = place_plate_and_cover(bgr, still, seen=seen)
+    assert torch.equal(placed, bgr) and torch.equal(covered[0] > 0, seen)
+    moved = Alignment(studio.camera(shift=(5.5, 3)), SAME_LIGHT, "found")
+    _, covered = place_plate_and_cover(bgr, moved, seen=seen)
+    assert covered[0, 0, 13:23, 35:46].eq(0).all() and covered[0, 0, 14:22, 47:].eq(1).all()
+    assert covered[0, 0, 3:12, 6:].eq(1).all() and covered[0, 0, :3].eq(0).all()
+
+
+def test_a_frame_sees_a_part_of_a_mosaic():
+    bgr, seen = torch.rand(1, 3, 50, 90), torch.ones(1, 50, 90, dtype=torch.bool)
+    seen[:, :, 60:] = False
+    part = Alignment(np.array([[1.0, 0, -20], [0, 1, -10], [0, 0, 1]]), SAME_LIGHT, "found")
+    placed, covered = place_plate_and_cover(bgr, part, seen=seen, size=(30, 50))
+    torch.testing.assert_close(placed, bgr[..., 10:40, 20:70], atol=1e-4, rtol=0)
+    assert covered[..., :39].eq(1).all() and covered[..., 41:].eq(0).all()
+
+
+def test_shapes_that_do_not_belong_together_are_refused():
+    bgr, homography = torch.rand(1, 3, 20, 30), torch.eye(3)[None]
+    with pytest.raises(ValueError, match="homographies"):
+        warp_plate(bgr, homography[0])
+    with pytest.raises(ValueError, match="meshes"):
+        warp_plate(bgr, homography, mesh=torch.zeros(2, 3, 2))
+    with pytest.raises(ValueError, match="seen"):
+        warp_plate(bgr, homography, seen=torch.ones(1, 20, 31, dtype=torch.bool))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,6 +45,15 @@ def test_alignment_and_light_are_told(flat, matte_of):
     assert (row.matches, row.inliers, row.residual) == (90, 80, 0.1)
     assert row.gain == (1.1, 1, 0.9) and row.light == pytest.approx((1.1, 1.01, 0.92))
     assert Row.from_json(row.to_json()) == row
+
+
+def test_the_largest_bend_of_a_mesh_is_told(flat, matte_of):
+    mesh = np.zeros((3, 4, 2), np.float32)
+    mesh[1, 2] = 3, -4
+    bent = replace(STILL, mesh=mesh)
+    row = Inspector()(flat(0.5), matte_of(flat(0, channels=1)), bent, 0.0).row
+    assert row.bend == row.numbers["bend"] == 5 and Row.from_json(row.to_json()) == row
+    assert Inspector()(flat(0.5), matte_of(flat(0, channels=1)), STILL, 0.0).row.bend == 0
 
 
 def test_flicker_is_alpha_that_changes_where_the_picture_does_not(flat, observe):

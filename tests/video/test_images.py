@@ -8,7 +8,7 @@ from PIL import Image
 
 from bgmv2.errors import OutputError, OutputExistsError, VideoError
 from bgmv2.video import list_images, read_image, write_image
-from bgmv2.video.images import read_opacity
+from bgmv2.video.images import read_opacity, read_text
 
 
 def error_of(path):
@@ -157,3 +157,16 @@ def test_transparency_stands_upright(tmp_path, orientation):
     exif[0x0112] = orientation
     Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
     assert (read_opacity(tmp_path / "a.png") == read_image(tmp_path / "a.png")[..., 0]).all()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_notes_are_kept_in_png(tmp_path, dtype):
+    pixels = np.arange(48, dtype=dtype).reshape(4, 4, 3)
+    write_image(tmp_path / "a.png", pixels, text={"frame size": "64x48", "b": "c d"})
+    assert read_text(tmp_path / "a.png") == {"frame size": "64x48", "b": "c d"}
+    assert (read_image(tmp_path / "a.png") == pixels).all()
+    write_image(tmp_path / "b.png", pixels)
+    write_image(tmp_path / "c.tif", pixels, text={"frame size": "64x48"})
+    assert read_text(tmp_path / "b.png") == {} and "frame size" not in read_text(tmp_path / "c.tif")
+    (tmp_path / "d.png").write_bytes((tmp_path / "a.png").read_bytes()[:40])
+    assert read_text(tmp_path / "d.png") == {} == read_text(tmp_path / "nothing.png")
