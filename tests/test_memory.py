@@ -12,7 +12,7 @@ COUNT = 150
 
 def test_frames_and_segments_leave_nothing(tmp_path, make_clip, picture, blind_weights):
     """Of what Python and NumPy take; a mark that stayed would be 10 kB, a frame 3 kB."""
-    clip = make_clip("clip.mp4", count=COUNT, size=(32, 32), audio="aac")
+    clip = make_clip("clip.mp4", pictures=COUNT * [picture(0, 32, 32)], size=(32, 32), audio="aac")
     write_image(tmp_path / "plate.png", picture(0, 32, 32))
     taken: list[int] = []
 
