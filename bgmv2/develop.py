@@ -208,7 +208,7 @@ class Lab:
         to_integers = compose.to_uint16 if frame.pixels.dtype == np.uint16 else compose.to_uint8
         observation = None
         if self.inspector is not None:
-            observation = self.inspector(view.src, matte, alignment, view.seconds)
+            observation = self.inspector(view.src, matte, alignment, view.seconds, view.covered)
         light = self._light(matte, view) if self._shades else None
         pictures = (to_integers(self._picture(role, matte, view, light)) for role in self.roles)
         return dict(zip(self.roles, (x.squeeze(-1).cpu().numpy() for x in pictures), strict=True)), observation

@@ -53,7 +53,9 @@ class Inspector:
         self._last: tuple[torch.Tensor, torch.Tensor] | None = None
 
     @torch.inference_mode()
-    def __call__(self, src: torch.Tensor, matte: Matte, alignment: Alignment, seconds: float) -> Observation:
+    def __call__(
+        self, src: torch.Tensor, matte: Matte, alignment: Alignment, seconds: float, covered: torch.Tensor
+    ) -> Observation:
         """Measure the next frame.
 
         Args:
@@ -61,11 +63,12 @@ class Inspector:
             matte: of this frame, as it is delivered.
             alignment: of the plate to this frame.
             seconds: when the frame is shown.
+            covered: ``(1, 1, H, W)``, 1 where the plate shows the scene.
         """
         flicker, still = self._change(src, matte)
         error = F.interpolate(matte.err, size=matte.ref.shape[2:], mode="bilinear", align_corners=False)
         uncertain = (error > UNCERTAIN) & (matte.ref == 0)
-        means = [x.float().mean() for x in (matte.err, matte.ref, uncertain, matte.pha)]
+        means = [x.float().mean() for x in (matte.err, matte.ref, uncertain, matte.pha, covered)]
         # All at once, because each transfer waits for the device.
         values = [round(x, 6) for x in torch.stack([*means, flicker, still]).tolist()]
         row = Row(
@@ -85,7 +88,9 @@ class Inspector:
             bend=round(alignment.bend, 3),
             rolloff=round(alignment.light.rolloff, 4),
             uneven=round(alignment.light.unevenness, 5),
-            flicker=values[4] if values[5] >= _LEAST_STILL and math.isfinite(values[4]) else None,
+            unseen=round(1 - values[4], 6),
+            reason=alignment.reason,
+            flicker=values[5] if values[6] >= _LEAST_STILL and math.isfinite(values[5]) else None,
         )
         self._frames += 1
         return Observation(row, layers_of(src, matte))

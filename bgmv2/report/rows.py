@@ -38,6 +38,8 @@ class Row:
         bend: how far a lens or parallax moved the plate besides, at most, in pixels.
         rolloff: of the camera's highlights, 0..1.
         uneven: how much the light differs from place to place: 0.05 is some 5 %.
+        unseen: share of the frame that the plate does not show.
+        reason: why the plate could not be found, or not as well as usual; empty if all is well.
     """
 
     frame: int
@@ -58,6 +60,8 @@ class Row:
     bend: float = 0.0
     rolloff: float = 0.0
     uneven: float = 0.0
+    unseen: float = 0.0
+    reason: str = ""
 
     @property
     def score(self) -> float:
@@ -79,6 +83,7 @@ class Row:
             "bend": self.bend,
             "light": max(round(abs(light - 1), 5) for light in self.light),
             "uneven": self.uneven,
+            "unseen": self.unseen,
             "error": self.error,
             "refined": self.refined,
             "uncertain": self.uncertain,

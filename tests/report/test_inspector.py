@@ -14,12 +14,13 @@ from bgmv2.plate.photometric import SAME_LIGHT, Exposure
 from bgmv2.report import Inspector, Row
 
 STILL = Alignment(np.eye(3), SAME_LIGHT, "fixed")
+ALL = torch.ones(1, 1, 24, 32)
 
 
 @pytest.fixture
 def observe(matte_of):
     """Let an inspector see a frame; what it says."""
-    return lambda inspector, src, pha, **given: inspector(src, matte_of(pha, **given), STILL, 0.0).row
+    return lambda inspector, src, pha, **given: inspector(src, matte_of(pha, **given), STILL, 0.0, ALL).row
 
 
 def test_shares_and_means_are_those_of_the_picture(flat, observe):
@@ -39,7 +40,7 @@ def test_alignment_and_light_are_told(flat, matte_of):
     alignment = Alignment(
         shifted, Exposure(np.array([1.1, 1, 0.9]), np.array([0, 0.01, 0.02])), "found", 90, 80, np.float64(0.1)
     )
-    observation = Inspector(frames=7)(flat(0.5), matte_of(flat(0, channels=1)), alignment, 1.25)
+    observation = Inspector(frames=7)(flat(0.5), matte_of(flat(0, channels=1)), alignment, 1.25, ALL)
     row = observation.row
     assert (row.frame, row.seconds, row.status, row.shift) == (7, 1.25, "found", 5.0)
     assert (row.matches, row.inliers, row.residual) == (90, 80, 0.1)
@@ -51,9 +52,18 @@ def test_the_largest_bend_of_a_mesh_is_told(flat, matte_of):
     mesh = np.zeros((3, 4, 2), np.float32)
     mesh[1, 2] = 3, -4
     bent = replace(STILL, mesh=mesh)
-    row = Inspector()(flat(0.5), matte_of(flat(0, channels=1)), bent, 0.0).row
+    row = Inspector()(flat(0.5), matte_of(flat(0, channels=1)), bent, 0.0, ALL).row
     assert row.bend == row.numbers["bend"] == 5 and Row.from_json(row.to_json()) == row
-    assert Inspector()(flat(0.5), matte_of(flat(0, channels=1)), STILL, 0.0).row.bend == 0
+    assert Inspector()(flat(0.5), matte_of(flat(0, channels=1)), STILL, 0.0, ALL).row.bend == 0
+
+
+def test_what_the_plate_never_saw_and_why_it_was_not_found_are_told(flat, matte_of):
+    covered = ALL.clone()
+    covered[..., :6] = 0
+    lost = replace(STILL, status="held", reason="too few corners")
+    row = Inspector()(flat(0.5), matte_of(flat(0, channels=1)), lost, 0.0, covered).row
+    assert row.unseen == row.numbers["unseen"] == pytest.approx(6 / 32, abs=1e-5)
+    assert row.reason == "too few corners" and Row.from_json(row.to_json()) == row
 
 
 def test_flicker_is_alpha_that_changes_where_the_picture_does_not(flat, observe):
@@ -88,9 +98,9 @@ def test_a_primed_inspector_goes_on_as_if_it_had_seen_all(flat, matte_of):
     srcs = [flat(0.5) + 0.01 * torch.rand(1, 3, 24, 32, generator=generator) for _ in range(4)]
     mattes = [matte_of(torch.rand(1, 1, 24, 32, generator=generator)) for _ in srcs]
     whole, rest = Inspector(), Inspector(frames=3)
-    *_, expected = [whole(src, matte, STILL, 0.0).row for src, matte in zip(srcs, mattes, strict=True)]
+    *_, expected = [whole(src, matte, STILL, 0.0, ALL).row for src, matte in zip(srcs, mattes, strict=True)]
     rest.prime(srcs[2], mattes[2])
-    assert rest(srcs[3], mattes[3], STILL, 0.0).row == expected and expected.flicker > 0
+    assert rest(srcs[3], mattes[3], STILL, 0.0, ALL).row == expected and expected.flicker > 0
 
 
 def test_a_network_that_fails_is_the_worst_and_can_be_written_down(flat, observe):
