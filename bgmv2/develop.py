@@ -290,7 +290,9 @@ def matte_against(
     size = (src.shape[2], src.shape[3])
     bgr, covered = place_plate_and_cover(plate.bgr[None], alignment, plate.seen, size)
     matte = matter.matte(src, plate=bgr)
-    return matte._replace(pha=continue_subject(matte.pha, covered)), bgr, covered
+    if plate.seen is not None or alignment.moves or size != tuple(plate.bgr.shape[1:]):
+        matte = matte._replace(pha=continue_subject(matte.pha, covered))
+    return matte, bgr, covered
 
 
 def masks_of(composite: CompositeConfig, *, picture: Path | None = None) -> dict[str, Path]:

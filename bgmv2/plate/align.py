@@ -74,6 +74,11 @@ class Alignment:
     reason: str = ""
 
     @property
+    def moves(self) -> bool:
+        """Whether the plate is brought anywhere at all."""
+        return self.mesh is not None or not is_identity(self.homography)
+
+    @property
     def bend(self) -> float:
         """How far the mesh moves anything at most, in pixels of the frame."""
         return 0.0 if self.mesh is None else float(np.linalg.norm(self.mesh, axis=2).max())
