@@ -89,14 +89,20 @@ class PictureSink(ResumableSink):
         """
         if not self._open or self._is_whole:
             raise ValueError("these pictures are closed, so they take no more frames")
+        is_again = self._next < self._count
         file = self._file(self._next)
+        # A picture that is there stays whole until the new one is.
+        target = self._parts.folder / f"again{self._suffix}" if is_again else file
         with self._reporting():
             if self._suffix == ".exr":
                 premultiply = self._encode.alpha_mode != "straight"
-                write_exr(file, layers, color=self._info.color, aspect=self._info.aspect, premultiply=premultiply)
+                write_exr(target, layers, color=self._info.color, aspect=self._info.aspect, premultiply=premultiply)
             else:
                 (pixels,) = layers.values()
-                file.write_bytes(self._encoded(pixels))
+                target.write_bytes(self._encoded(pixels))
+            if is_again:
+                settle(target)
+                os.replace(target, file)
         self._next += 1
         self._count = max(self._count, self._next)
 

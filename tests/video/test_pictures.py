@@ -2,6 +2,7 @@
 
 import os
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 from bgmv2.config import EncodeConfig
 from bgmv2.errors import OutputError, OutputExistsError
 from bgmv2.types import ColorInfo, Frame, VideoInfo
-from bgmv2.video import list_images, write_image
+from bgmv2.video import list_images, read_image, write_image
 from bgmv2.video.open import Result, open_sinks
 from bgmv2.video.pictures import ImageFolderSink, ImagePatternSink
 
@@ -269,3 +270,28 @@ def test_exr_without_its_package_is_refused_at_once(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match=r"needs the package OpenEXR: pip install 'bgmv2\[exr\]'"):
         ImagePatternSink(tmp_path / "a.####.exr", INFO)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["out", "a.#.png", "a.#.tif"])
+def test_a_picture_that_is_made_anew_stays_until_the_new_one_is_whole(tmp_path, monkeypatch, name):
+    kind = ImagePatternSink if "#" in name else ImageFolderSink
+    sink = kind(tmp_path / name, INFO)
+    for value in (10, 20):
+        sink.write(Frame(np.full((6, 8, 3), value, np.uint8)))
+    kept = sink.checkpoint()
+
+    def die(path, content):
+        path.open("wb").close()
+        raise KeyboardInterrupt
+
+    sink.rewrite(0, 0)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "write_bytes", die)
+        sink.write(Frame(np.full((6, 8, 3), 90, np.uint8)))
+    again = kind(tmp_path / name, INFO, kept=kept)
+    again.rewrite(0, 0)
+    again.write(Frame(np.full((6, 8, 3), 80, np.uint8)))
+    again.checkpoint()
+    again.close()
+    found = [read_image(path) for path in sorted(tmp_path.rglob("*.*")) if path.is_file()]
+    assert [picture[0, 0, 0] for picture in found] == [80, 20]
