@@ -32,8 +32,7 @@ from bgmv2.plate.unseen import continue_subject
 from bgmv2.report import Inspector, Observation
 from bgmv2.stream import Prefetch
 from bgmv2.types import Frame, FrameSource, Matte, Plate, StrPath, VideoInfo
-from bgmv2.video.open import is_sequence, open_source
-from bgmv2.video.probe import is_file
+from bgmv2.video.open import is_rereadable, open_source
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -328,7 +327,7 @@ def _beginning(clip: StrPath, info: VideoInfo, read: ReadConfig, masks: Mapping[
     """
     if not masks or read.start is None or info.start is None:
         return None
-    if not (is_file(clip) or is_sequence(clip)):
+    if not is_rereadable(clip):
         return float(info.start) - read.start
     with closing(open_source(clip, replace(read, start=None, end=None))) as whole:
         return next(iter(whole)).seconds

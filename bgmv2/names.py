@@ -13,8 +13,8 @@ from bgmv2.types import StrPath, VideoInfo
 from bgmv2.video import images
 from bgmv2.video.formats import CONTAINERS, RAW
 from bgmv2.video.images import check_image, list_images
-from bgmv2.video.open import holds_layers, is_sequence
-from bgmv2.video.probe import is_file, shown
+from bgmv2.video.open import holds_layers, is_rereadable
+from bgmv2.video.probe import shown
 from bgmv2.video.sequence import Pattern, is_pattern
 from bgmv2.video.sink import check_folder
 
@@ -60,7 +60,7 @@ def keep_inputs(outputs: Iterable[StrPath], *inputs: StrPath) -> None:
 
 def is_repeatable(clip: StrPath, outputs: Mapping[str, StrPath]) -> bool:
     """Tell whether a run can be gone on with: the clip can be read again, and results can be taken up."""
-    return (is_file(clip) or is_sequence(clip)) and RAW not in (os.fspath(path) for path in outputs.values())
+    return is_rereadable(clip) and RAW not in (os.fspath(path) for path in outputs.values())
 
 
 def check_repeatable(clip: StrPath, outputs: Mapping[str, StrPath], encode: EncodeConfig, check: CheckConfig) -> None:

@@ -28,8 +28,8 @@ from tqdm import tqdm
 from bgmv2 import metrics, sheets
 from bgmv2.matter import Matter
 from bgmv2.plate.align import Alignment
+from bgmv2.plate.exposure import Exposure
 from bgmv2.plate.light import LightMeter
-from bgmv2.plate.photometric import Exposure
 from bgmv2.plate.place import place_plate
 from bgmv2.plate.views import reduced
 from bgmv2.training.data import Material, load_material

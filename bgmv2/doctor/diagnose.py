@@ -10,12 +10,12 @@ from bgmv2.config import AlignMode, ReadConfig
 from bgmv2.doctor.findings import Diagnosis, Finding, sorted_findings
 from bgmv2.doctor.looks import Look, Looker
 from bgmv2.doctor.regions import settled_regions
-from bgmv2.doctor.samples import Sample, bisect, can_seek, is_short, seek_samples, walk_samples
+from bgmv2.doctor.samples import Sample, bisect, is_short, seek_samples, walk_samples
 from bgmv2.doctor.signs import SIGNS, Evidence, facts, plate_alone, scene, summary
 from bgmv2.matter import Matter
 from bgmv2.plate.check import how_turned, is_blank
 from bgmv2.types import Frame, Plate, StrPath, VideoInfo
-from bgmv2.video.open import open_source
+from bgmv2.video.open import is_rereadable, open_source
 
 SAMPLES = 9
 # The network takes longer than all the rest, so it is shown only so many of these.
@@ -75,7 +75,7 @@ def diagnose(
         info = source.info
         size = info.width, info.height
         clean = plate if isinstance(plate, Plate) else plate(info)
-        is_sought = can_seek(clip) and not is_short(info)
+        is_sought = is_rereadable(clip) and not is_short(info)
         if not is_sought:
             chosen, cuts = walk_samples(source, info, read, samples, progress=progress)
     if is_sought:
@@ -145,7 +145,7 @@ def glance(clip: StrPath, plate: Plate, info: VideoInfo, *, read: ReadConfig, al
     Returns:
         Findings that are no mere notes, the worst first.
     """
-    if not can_seek(clip):
+    if not is_rereadable(clip):
         return []
     size = info.width, info.height
     looker = Looker(plate, size=size, thorough=False)

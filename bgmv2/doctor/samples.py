@@ -19,8 +19,7 @@ from bgmv2.errors import VideoError
 from bgmv2.plate.views import reduced
 from bgmv2.progress import counted
 from bgmv2.types import Frame, StrPath, VideoInfo
-from bgmv2.video.open import is_sequence, open_source
-from bgmv2.video.probe import is_file
+from bgmv2.video.open import open_source
 
 # Clips of fewer frames than these, of 1280 x 720 pixels or as many in all, are read whole: that takes some seconds.
 _SHORT = 1500 * 1280 * 720
@@ -41,11 +40,6 @@ class Sample:
 
     frame: Frame
     seconds: float
-
-
-def can_seek(clip: StrPath) -> bool:
-    """Tell a clip that can be read again, and from anywhere."""
-    return is_file(clip) or is_sequence(clip)
 
 
 def is_short(info: VideoInfo) -> bool:

@@ -350,7 +350,7 @@ def noise(e: Evidence) -> Iterator[Finding]:
             "noisy-plate",
             "note",
             f"the plate is noisy: about {255 * e.plate_noise:.0f} of 255 steps",
-            "film a second of the empty scene and take all of it (--plate FILE of a video): its frames are averaged",
+            "film a second of the empty scene and make one picture of it: bgmv2 plate EMPTY -o PLATE.png --from median",
             {"plate": e.plate_noise},
         )
 

@@ -19,11 +19,11 @@ import cv2
 import numpy as np
 
 from bgmv2.config import AlignMode
+from bgmv2.plate.exposure import SAME_LIGHT, Exposure
 from bgmv2.plate.finder import Finder, Fit
 from bgmv2.plate.geometry import is_identity, movement, normalised, scaling, shift
 from bgmv2.plate.hidden import hidden_of
 from bgmv2.plate.light import LightMeter
-from bgmv2.plate.photometric import SAME_LIGHT, Exposure
 from bgmv2.plate.views import as_pixels, as_plate, check_pixels, detail, reduced, reduced_size
 from bgmv2.types import Plate
 

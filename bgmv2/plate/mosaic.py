@@ -18,8 +18,9 @@ from bgmv2.errors import PlateError
 from bgmv2.plate import temporal
 from bgmv2.plate.align import Aligner
 from bgmv2.plate.geometry import corners_of, normalised, project
-from bgmv2.plate.samples import as_floats, as_integers, check_twice_readable, spread
+from bgmv2.plate.samples import check_twice_readable, spread
 from bgmv2.plate.sources import MadePlate
+from bgmv2.plate.views import as_floats, as_integers
 from bgmv2.progress import Pace, Progress
 from bgmv2.types import StrPath
 from bgmv2.video.probe import shown

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any
 
 import cv2
 import numpy as np
@@ -18,11 +17,11 @@ from bgmv2.errors import Bgmv2Warning, PlateError, VideoError
 from bgmv2.plate.align import Aligner
 from bgmv2.plate.photometric import estimate
 from bgmv2.plate.place import place_plate_and_cover
-from bgmv2.plate.views import as_pixels, as_plate, detail, reduced
+from bgmv2.plate.views import as_floats, as_integers, as_pixels, as_plate, detail, reduced
 from bgmv2.progress import Pace, Progress
 from bgmv2.types import Frame, Plate, StrPath
-from bgmv2.video.open import is_sequence, open_source
-from bgmv2.video.probe import is_file, shown
+from bgmv2.video.open import is_rereadable, open_source
+from bgmv2.video.probe import shown
 
 # More frames say little more of the background; and so many bytes of them fit into any computer.
 _MOST, _FEWEST, _BYTES = 48, 12, 1 << 30
@@ -72,7 +71,7 @@ def check_twice_readable(clip: StrPath, wish: object) -> None:
     Raises:
         PlateError: it cannot be read twice.
     """
-    if not (is_file(clip) or is_sequence(clip)):
+    if not is_rereadable(clip):
         raise PlateError(
             f"{wish} looks through the clip before it is matted, but {shown(clip)} passes only once: save it first, or "
             f"give a picture as --plate"
@@ -253,13 +252,3 @@ def _moved(picture: np.ndarray, inside: np.ndarray, reference: np.ndarray) -> bo
     picture[...] = as_integers(as_pixels(Plate(placed[0])), picture.dtype)
     inside[...] = (covered[0, 0] > 0.5).cpu().numpy()
     return True
-
-
-def as_floats(pixels: np.ndarray) -> np.ndarray:
-    """Return a picture of integers as float32 in 0..1."""
-    return np.multiply(pixels, 1 / np.iinfo(pixels.dtype).max, dtype=np.float32)
-
-
-def as_integers(picture: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
-    """Undo `as_floats`."""
-    return np.rint(np.clip(picture, 0, 1) * np.float32(np.iinfo(dtype).max)).astype(dtype)

@@ -18,8 +18,9 @@ import torch
 from bgmv2.config import ReadConfig
 from bgmv2.errors import Bgmv2Warning, PlateError, VideoError
 from bgmv2.plate import temporal
-from bgmv2.plate.samples import as_floats, check_twice_readable, length_of, spread, together
+from bgmv2.plate.samples import check_twice_readable, length_of, spread, together
 from bgmv2.plate.shape import why_shaped
+from bgmv2.plate.views import as_floats
 from bgmv2.progress import Pace, Progress
 from bgmv2.types import Frame, Matte, Plate, StrPath
 from bgmv2.video.images import read_image, read_opacity, read_text, write_image

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import torch
@@ -18,13 +20,22 @@ def as_plate(plate: Plate | np.ndarray) -> Plate:
     if isinstance(plate, Plate):
         return plate
     check_pixels(plate)
-    picture = np.multiply(plate, 1 / np.iinfo(plate.dtype).max, dtype=np.float32)
-    return Plate(torch.from_numpy(picture).permute(2, 0, 1))
+    return Plate(torch.from_numpy(as_floats(plate)).permute(2, 0, 1))
 
 
 def as_pixels(plate: Plate) -> np.ndarray:
     """Return a plate as ``(H, W, 3)`` float32 in 0..1."""
     return plate.bgr.permute(1, 2, 0).float().cpu().numpy()
+
+
+def as_floats(pixels: np.ndarray) -> np.ndarray:
+    """Return a picture of integers as float32 in 0..1."""
+    return np.multiply(pixels, 1 / np.iinfo(pixels.dtype).max, dtype=np.float32)
+
+
+def as_integers(picture: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """Undo `as_floats`."""
+    return np.rint(np.clip(picture, 0, 1) * np.float32(np.iinfo(dtype).max)).astype(dtype)
 
 
 def check_pixels(pixels: np.ndarray) -> None:

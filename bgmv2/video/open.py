@@ -14,7 +14,7 @@ from bgmv2.types import FrameSource, VideoInfo
 from bgmv2.video import formats
 from bgmv2.video.carry import Origin
 from bgmv2.video.pictures import ImageFolderSink, ImagePatternSink, share
-from bgmv2.video.probe import STDIN, is_address
+from bgmv2.video.probe import STDIN, is_address, is_file
 from bgmv2.video.raw import RawSink
 from bgmv2.video.reader import VideoReader
 from bgmv2.video.sequence import ImageSequence, is_pattern
@@ -37,6 +37,11 @@ def open_source(path: str | os.PathLike[str], read: ReadConfig | None = None) ->
         VideoError: it is missing, damaged, or no clip.
     """
     return ImageSequence(path, read) if is_sequence(path) else VideoReader(path, read)
+
+
+def is_rereadable(clip: str | os.PathLike[str]) -> bool:
+    """Tell a clip that can be read again, and from anywhere: no standard input, no address."""
+    return is_file(clip) or is_sequence(clip)
 
 
 def is_sequence(path: str | os.PathLike[str]) -> bool:

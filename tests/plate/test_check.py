@@ -4,7 +4,7 @@ import pytest
 
 from bgmv2.plate.align import Aligner, Alignment
 from bgmv2.plate.check import agreement, check_plate, how_turned
-from bgmv2.plate.photometric import SAME_LIGHT
+from bgmv2.plate.exposure import SAME_LIGHT
 
 
 def checked(plate, frame, mode="every"):

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bgmv2.plate.align import Aligner
-from bgmv2.plate.photometric import SAME_LIGHT
+from bgmv2.plate.exposure import SAME_LIGHT
 from bgmv2.plate.place import place_plate_and_cover
 
 WIDTH, HEIGHT = 640, 360

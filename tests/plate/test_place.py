@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from bgmv2.plate.align import Aligner, Alignment
-from bgmv2.plate.photometric import SAME_LIGHT, Exposure
+from bgmv2.plate.exposure import SAME_LIGHT, Exposure
 from bgmv2.plate.place import place_plate, place_plate_and_cover, warp_plate
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bgmv2.plate.align import Alignment
-from bgmv2.plate.photometric import SAME_LIGHT, Exposure
+from bgmv2.plate.exposure import SAME_LIGHT, Exposure
 from bgmv2.report import Inspector, Row
 
 STILL = Alignment(np.eye(3), SAME_LIGHT, "fixed")
