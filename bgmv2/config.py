@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 BackboneName = Literal["mobilenetv2", "resnet50", "resnet101"]
 RefineMode = Literal["sampling", "thresholding", "full"]
 AlignMode = Literal["off", "first", "every"]
+UpdateMode = Literal["on", "off"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "float16", "bfloat16"]
 DeinterlaceMode = Literal["auto", "off"]
@@ -213,6 +214,8 @@ class RunConfig:
         device: where the network runs; `auto` takes CUDA, then MPS, then the CPU.
         precision: number format of the network; `auto` is float16 on CUDA and float32 elsewhere.
         align: match the plate to the camera `off`, at the `first` frame only, or at `every` frame.
+        update: the plate of a clip that is aligned to `every` frame follows light that slowly changes from place to
+            place, and learns what lies beyond its edges.
         weights: path of a weights file; None takes those that come with bgmv2.
         scale: the base network's scale; None chooses by the frame's size.
         refine: the refiner's mode; None takes the weights' own.
@@ -227,6 +230,7 @@ class RunConfig:
     device: str = "auto"
     precision: Precision = "auto"
     align: AlignMode = "every"
+    update: UpdateMode = "on"
     weights: str | None = None
     scale: float | None = None
     refine: RefineMode | None = None

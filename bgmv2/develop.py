@@ -18,7 +18,7 @@ import torch.nn.functional as F
 
 from bgmv2 import compose
 from bgmv2.backdrop import Backdrop, open_backdrop
-from bgmv2.config import AlignMode, CompositeConfig, ReadConfig
+from bgmv2.config import AlignMode, CompositeConfig, ReadConfig, UpdateMode
 from bgmv2.doctor import glance
 from bgmv2.errors import Bgmv2Warning
 from bgmv2.job import Mark
@@ -27,6 +27,7 @@ from bgmv2.matter import Matter
 from bgmv2.nn.patches import PATCH
 from bgmv2.plate.align import Aligner, Alignment
 from bgmv2.plate.check import check_plate
+from bgmv2.plate.keeper import Keeper
 from bgmv2.plate.place import place_plate_and_cover
 from bgmv2.plate.unseen import continue_subject
 from bgmv2.report import Inspector, Observation
@@ -48,8 +49,21 @@ class Order:
     composite: CompositeConfig
     read: ReadConfig
     align: AlignMode
+    update: UpdateMode
     roles: tuple[str, ...]
     info: VideoInfo
+
+
+class State(NamedTuple):
+    """What a pass has learned so far, where the run can be gone on with.
+
+    Args:
+        aligner: of `Aligner.state`; goes through JSON.
+        tensors: what the lab remembers.
+    """
+
+    aligner: dict[str, Any]
+    tensors: dict[str, torch.Tensor]
 
 
 class Developed(NamedTuple):
@@ -59,13 +73,13 @@ class Developed(NamedTuple):
         frame: as it was read.
         pictures: by role.
         observation: for the recorder; None if nobody asked.
-        state: what the aligner knew after this frame, where the run can be gone on with behind it.
+        state: what was known after this frame, where the run can be gone on with behind it; else None.
     """
 
     frame: Frame
     pictures: dict[str, np.ndarray]
     observation: Observation | None
-    state: dict[str, Any] | None
+    state: State | None
 
 
 class Pass:
@@ -75,8 +89,9 @@ class Pass:
         order: what was asked for.
         matter: the network.
         mark: how far an earlier pass has come.
+        tensors: what its lab remembered there.
         source: the clip, from its beginning.
-        every: so many frames apart, the aligner's state is told.
+        every: so many frames apart, the state is told.
         inspects: each frame is measured.
         finer: a network for those frames that lie in some spans.
     """
@@ -86,6 +101,7 @@ class Pass:
         order: Order,
         matter: Matter,
         mark: Mark,
+        tensors: Mapping[str, torch.Tensor],
         source: FrameSource,
         *,
         every: int | None = None,
@@ -100,13 +116,16 @@ class Pass:
             behind, opened = open_layers(stack, order.backdrop, masks, order.composite, rate=info.rate, **size)
             beginning = _beginning(order.clip, info, order.read, opened)
             self._lab = Lab(matter, order.plate, behind, order.roles, order.composite, opened, beginning=beginning)
+            if order.update == "on" and order.align == "every":
+                self._lab.keeper = Keeper(self._lab.plate, (info.height, info.width))
             if inspects:
                 self._lab.inspector = Inspector(frames=mark.frames)
             if mark.frames:
                 self.aligner.restore(mark.aligner)
                 self._lab.start = mark.start
+                self._lab.restore(tensors)
                 if not mark.whole:
-                    self._catch_up(source, mark, is_measured=inspects)
+                    source.skip(mark.frames)
             # Nothing is left to do of what is whole.
             self._frames = stack.enter_context(Prefetch(() if mark.whole else source, depth=4))
             self._aligned = stack.enter_context(Prefetch(self._align(self._frames)))
@@ -132,11 +151,9 @@ class Pass:
         """Seconds of work in each stage so far."""
         return {"decode": self._frames.busy, "align": self._aligned.busy, "matte": self._developed.busy}
 
-    def _catch_up(self, source: FrameSource, mark: Mark, *, is_measured: bool) -> None:
-        """Bring the source to the mark; flicker is measured against the frame before it."""
-        source.skip(mark.frames - is_measured)
-        if is_measured:
-            self._lab.prime(next(iter(source)), self.aligner.last)
+    def state(self) -> State:
+        """What is known once all frames have come out."""
+        return State(self.aligner.state(), self._lab.state())
 
     def _align(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Alignment, dict[str, Any] | None]]:
         for number, frame in enumerate(frames, start=self._done + 1):
@@ -153,7 +170,8 @@ class Pass:
                 finer, spans = self._finer
                 self._lab.matter = finer if any(number in span for span in spans) else usual
             pictures, observation = self._lab(frame, alignment)
-            yield Developed(frame, pictures, observation, state)
+            told = None if state is None else State(state, self._lab.state())
+            yield Developed(frame, pictures, observation, told)
 
 
 class _View(NamedTuple):
@@ -164,6 +182,7 @@ class _View(NamedTuple):
         bgr: ``(1, 3, H, W)`` plate as it stands in the frame, in its light, 0..1.
         covered: ``(1, 1, H, W)``, 1 where the plate has pixels.
         seen: ``(1, 1, H, W)`` alpha that the network saw.
+        alignment: of the plate to the frame.
         seconds: since the first frame.
     """
 
@@ -171,6 +190,7 @@ class _View(NamedTuple):
     bgr: torch.Tensor
     covered: torch.Tensor
     seen: torch.Tensor
+    alignment: Alignment
     seconds: float
 
 
@@ -197,6 +217,19 @@ class Lab:
         self.beginning = beginning
         self.start = math.nan  # of the clip, in seconds; unknown before its first frame
         self.inspector: Inspector | None = None
+        self.keeper: Keeper | None = None
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Return what is remembered of the frames so far."""
+        parts = {"keeper": self.keeper, "inspector": self.inspector}
+        states = {name: part.state() for name, part in parts.items() if part is not None}
+        return {f"{part}/{name}": tensor for part, state in states.items() for name, tensor in state.items()}
+
+    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Remember what another lab did when it returned `state`."""
+        for name, part in (("keeper", self.keeper), ("inspector", self.inspector)):
+            if part is not None:
+                part.restore({key.partition("/")[2]: x for key, x in state.items() if key.startswith(f"{name}/")})
 
     @torch.inference_mode()
     def __call__(self, frame: Frame, alignment: Alignment) -> tuple[dict[str, np.ndarray], Observation | None]:
@@ -212,17 +245,10 @@ class Lab:
         pictures = (to_integers(self._picture(role, matte, view, light)) for role in self.roles)
         return dict(zip(self.roles, (x.squeeze(-1).cpu().numpy() for x in pictures), strict=True)), observation
 
-    @torch.inference_mode()
-    def prime(self, frame: Frame, alignment: Alignment) -> None:
-        """Let the inspector see the frame before the next one."""
-        assert self.inspector is not None
-        matte, view = self._matte(frame, alignment)
-        self.inspector.prime(view.src, matte)
-
     def _matte(self, frame: Frame, alignment: Alignment) -> tuple[Matte, _View]:
         src = compose.from_integers(frame.pixels, device=self.matter.device)[None]
-        seen, bgr, covered = matte_against(self.matter, src, self.plate, alignment)
-        view = _View(src, bgr, covered, seen.pha, frame.seconds - self.start)
+        seen, bgr, covered = matte_against(self.matter, src, self.plate, alignment, keeper=self.keeper)
+        view = _View(src, bgr, covered, seen.pha, alignment, frame.seconds - self.start)
         beginning = self.start if self.beginning is None else self.beginning
         return self._overruled(seen, view, frame.seconds - beginning), view
 
@@ -267,12 +293,14 @@ class Lab:
         """What the subject's shadow leaves of the light, ``(1, 1, H, W)``."""
         # What the network saw and a garbage matte removed casts no shadow, but is none either.
         hidden = torch.maximum(view.seen, matte.pha)
-        return compose.shade(view.src, view.bgr, hidden, covered=view.covered)
+        # A shadow that stays for long is light that has changed, to the network; but not to whoever asks for shadows.
+        bgr = view.bgr if self.keeper is None else self.keeper.place(view.alignment, drifted=False)[0]
+        return compose.shade(view.src, bgr, hidden, covered=view.covered)
 
 
 @torch.inference_mode()
 def matte_against(
-    matter: Matter, src: torch.Tensor, plate: Plate, alignment: Alignment
+    matter: Matter, src: torch.Tensor, plate: Plate, alignment: Alignment, *, keeper: Keeper | None = None
 ) -> tuple[Matte, torch.Tensor, torch.Tensor]:
     """Bring the plate to a frame and matte it; what the plate never saw is subject only as far as it continues one.
 
@@ -281,16 +309,22 @@ def matte_against(
         src: ``(1, 3, H, W)`` frame, 0..1.
         plate: on the network's device; it may be larger than the frame.
         alignment: of the plate to this frame.
+        keeper: of that plate; learns from the frame. None if pictures have nothing to do with each other.
 
     Returns:
         The matte; the plate as it stands in the frame, in its light, ``(1, 3, H, W)``; ``(1, 1, H, W)``, 1 where that
         shows the scene.
     """
     size = (src.shape[2], src.shape[3])
-    bgr, covered = place_plate_and_cover(plate.bgr[None], alignment, plate.seen, size)
+    if keeper is None:
+        bgr, covered = place_plate_and_cover(plate.bgr[None], alignment, plate.seen, size)
+    else:
+        bgr, covered = keeper.place(alignment)
     matte = matter.matte(src, plate=bgr)
     if plate.seen is not None or alignment.moves or size != tuple(plate.bgr.shape[1:]):
         matte = matte._replace(pha=continue_subject(matte.pha, covered))
+    if keeper is not None:
+        keeper.learn(src, matte.pha, bgr, alignment)
     return matte, bgr, covered
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import safetensors.torch
+import torch
 
 from bgmv2 import fingerprint
 from bgmv2.errors import Bgmv2Warning, DamagedRunError, OutputError, OutputExistsError
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _NAME = "job.json"
 _FIRST = "mark-000000.json"
+_TENSORS = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class Mark:
         repaired: segments that were written anew.
         repaired_frames: frames in them that were matted again.
         plate: of one that was made of the clip: `said`, how, and `content`, the fingerprint of its file.
+        kept: name of the file of tensors that belong to this mark; empty if there are none.
     """
 
     frames: int
@@ -51,6 +57,7 @@ class Mark:
     repaired: int = 0
     repaired_frames: int = 0
     plate: Mapping[str, str] = field(default_factory=dict)
+    kept: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,7 @@ class Job:
         settings: all that the results depend on; what differs from an unfinished run's is told by its key.
         resume: go on with an unfinished run; begin anew if there is none.
         overwrite: begin anew even if an unfinished run is there.
+        keeps_all: the tensors of earlier marks will be asked for, too.
 
     Attributes:
         last: mark that was left, by this run or the one that is gone on with; of no frames if there is none.
@@ -87,7 +95,16 @@ class Job:
         DamagedRunError: it is damaged.
     """
 
-    def __init__(self, outputs: Sequence[Path], settings: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
+    def __init__(
+        self,
+        outputs: Sequence[Path],
+        settings: Mapping[str, Any],
+        *,
+        resume: bool,
+        overwrite: bool,
+        keeps_all: bool = False,
+    ) -> None:
+        self._keeps_all = keeps_all
         self._outputs = [output.absolute() for output in outputs]
         self._folders = [parts_of(output) for output in self._outputs]
         self._name = outputs[0].name
@@ -125,8 +142,15 @@ class Job:
                 stacklevel=2,
             )
 
-    def mark(self, mark: Mark) -> Mark:
-        """Remember that the conversion has come so far, and return the mark; what sinks wrote is on the disk already.
+    def mark(self, mark: Mark, tensors: Mapping[str, torch.Tensor] | None = None) -> Mark:
+        """Remember that the conversion has come so far; what sinks wrote is on the disk already.
+
+        Args:
+            mark: to remember.
+            tensors: to be kept with it; None if those that it names are there already.
+
+        Returns:
+            The mark, which names the tensors.
 
         Raises:
             OutputError: the disk is full or fails.
@@ -138,7 +162,13 @@ class Job:
                     first = os.path.relpath(self.folder, folder.parent)
                     _write(folder / _NAME, asdict(_Head(first, self._settings)))
                 self._is_marked = True
+            if tensors is not None:
+                mark = replace(mark, kept=_keep(self.folder, tensors) if tensors else "")
             _write(self._file(self._count), asdict(mark))
+            if not self._keeps_all:
+                for file in self.folder.glob(f"*{_TENSORS}"):
+                    if file.name != mark.kept:
+                        file.unlink()
         except OSError as error:
             raise cannot_write(self._name, error) from error
         self._count += 1
@@ -152,6 +182,23 @@ class Job:
             DamagedRunError: it is damaged or gone.
         """
         return self._read(self._file(segments - 1), Mark) if segments else Mark(0)
+
+    def tensors(self, mark: Mark) -> dict[str, torch.Tensor]:
+        """Return what was kept with a mark.
+
+        Raises:
+            DamagedRunError: it is damaged or gone.
+        """
+        if not mark.kept:
+            return {}
+        file = self.folder / mark.kept
+        try:
+            content = file.read_bytes()
+            if _tensors_name(content) != mark.kept:
+                raise ValueError(f"{file} is not as it was written")
+            return safetensors.torch.load(content)
+        except (OSError, ValueError, safetensors.SafetensorError) as error:
+            raise self._damaged() from error
 
     def _take_up(self, unfinished: Sequence[Path]) -> None:
         """Find the marks of an unfinished run.
@@ -182,9 +229,10 @@ class Job:
         try:
             return kind(**_read(file))
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise DamagedRunError(
-                f"the unfinished run in {self.folder} is damaged; start anew with --overwrite"
-            ) from error
+            raise self._damaged() from error
+
+    def _damaged(self) -> DamagedRunError:
+        return DamagedRunError(f"the unfinished run in {self.folder} is damaged; start anew with --overwrite")
 
 
 def _is_marked(folder: Path) -> bool:
@@ -233,11 +281,27 @@ def _read(path: Path) -> dict[str, Any]:
     return told["value"]
 
 
+def _keep(folder: Path, tensors: Mapping[str, torch.Tensor]) -> str:
+    """Write tensors into a folder, and return the name of the file, which tells its content."""
+    content = safetensors.torch.save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
+    name = _tensors_name(content)
+    _write_bytes(folder / name, content)
+    return name
+
+
+def _tensors_name(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32] + _TENSORS
+
+
 def _write(path: Path, value: dict[str, Any]) -> None:
     """Write JSON that is there whole or not at all, whatever happens."""
-    partial = path.with_suffix(".part")
     told = {"fingerprint": fingerprint.of_values(value), "value": value}
-    partial.write_text(json.dumps(told), encoding="utf-8")
+    _write_bytes(path, json.dumps(told).encode())
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    partial = path.with_suffix(".part")
+    partial.write_bytes(content)
     settle(partial)
     os.replace(partial, path)
     settle(path.parent)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from bgmv2 import __version__, fingerprint
 from bgmv2.config import CheckConfig, CompositeConfig, EncodeConfig, ReadConfig, RunConfig
-from bgmv2.develop import Developed, Lab, Order, Pass, masks_of, open_layers, warn_ahead, warn_of_plate
+from bgmv2.develop import Developed, Lab, Order, Pass, State, masks_of, open_layers, warn_ahead, warn_of_plate
 from bgmv2.errors import DamagedRunError, PlateError
 from bgmv2.job import Job, Mark, name_of
 from bgmv2.matter import Matter
@@ -155,7 +155,8 @@ def convert(
             named = {**{name: name_of(path) for name, path in inputs.items()}, "plate": _name_of(plate_source)}
             settings = _settings(named, outputs, composite, read, run, encode, check, matter)
             paths = [Path(path) for path in outputs.values()]
-            job = stack.enter_context(Job(paths, settings, resume=encode.resume, overwrite=encode.overwrite))
+            how = {"resume": encode.resume, "overwrite": encode.overwrite, "keeps_all": check.repair}
+            job = stack.enter_context(Job(paths, settings, **how))
         begin = Mark(0) if job is None else job.last
         if check.report is not None:
             check_report(Path(check.report), overwrite=encode.overwrite or begin.whole)
@@ -167,12 +168,13 @@ def convert(
         recorder = _open_recorder(stack, job, begin) if check.report is not None or check.repair else None
         if clean is None:
             clean, begin = _make_plate(clip, plate_source, read, matter, job, begin, info, watch=watch)
-        order = Order(clip, clean, backdrop, composite, read, run.align, tuple(outputs), info)
+        order = Order(clip, clean, backdrop, composite, read, run.align, run.update, tuple(outputs), info)
         if not begin.frames:
             warn_ahead(order)
         desk = _Desk(sinks, recorder, job, begin)
+        tensors = {} if job is None else job.tensors(begin)
         forth = stack.enter_context(
-            Pass(order, matter, begin, source, every=encode.segment, inspects=recorder is not None)
+            Pass(order, matter, begin, tensors, source, every=encode.segment, inspects=recorder is not None)
         )
         pace = Pace(info.frames, done=begin.frames)
         start = time.perf_counter()
@@ -181,7 +183,7 @@ def convert(
             if watch is not None:
                 watch(pace.step({**forth.stages, "encode": desk.busy}))
         if not begin.whole:
-            desk.save(aligner=forth.aligner.state(), start=forth.start)
+            desk.save(forth.state(), start=forth.start)
             if recorder is not None and job is not None and check.repair:
                 _repair(order, run, matter, job, desk, recorder, every=encode.segment, watch=watch)
             desk.finish()
@@ -234,7 +236,7 @@ class _Desk:
             self._recorder.add(developed.observation)
         self.mark = replace(self.mark, frames=self.mark.frames + 1)
         if developed.state is not None:
-            self.save(aligner=developed.state, start=start)
+            self.save(developed.state, start=start)
         self.busy += time.perf_counter() - begun
 
     def rewrite(self, segment: int, first: int, again: Iterable[Developed], *, recorded: Callable[[int], bool]) -> None:
@@ -253,10 +255,11 @@ class _Desk:
             if self._recorder is not None and developed.observation is not None and recorded(number):
                 self._recorder.replace(developed.observation)
 
-    def save(self, **news: Any) -> None:
+    def save(self, state: State | None = None, **news: Any) -> None:
         """Bring all to the disk and mark it.
 
         Args:
+            state: of the pass; None if it is that of the mark before.
             news: fields of the mark.
         """
         if self._job is None or not self.mark.frames:
@@ -266,7 +269,10 @@ class _Desk:
             self._recorder.flush()
             repaired = self._recorder.repaired
         sinks = {role: sink.checkpoint() for role, sink in self._sinks.items()}
-        self.mark = self._job.mark(replace(self.mark, sinks=sinks, repaired_frames=repaired, **news))
+        news |= {"sinks": sinks, "repaired_frames": repaired}
+        if state is not None:
+            news["aligner"] = state.aligner
+        self.mark = self._job.mark(replace(self.mark, **news), None if state is None else state.tensors)
 
     def finish(self) -> None:
         """Make all results whole, in all but their names, before the first of them gets its own."""
@@ -302,9 +308,10 @@ def _repair(
     pace = Pace(recorder.frames + sum(map(len, frames)), done=recorder.frames + sum(map(len, frames[:done])))
     for number in range(done, len(segments)):
         segment = segments[number]
+        mark = job.after(segment)
         with (
             closing(open_source(order.clip, order.read)) as source,
-            Pass(order, matter, job.after(segment), source, inspects=True, finer=(finer, spans)) as back,
+            Pass(order, matter, mark, job.tensors(mark), source, inspects=True, finer=(finer, spans)) as back,
         ):
             again = _watched(itertools.islice(back, len(frames[number])), pace, back, watch)
             desk.rewrite(segment, frames[number].start, again, recorded=lambda n: any(n in span for span in spans))
@@ -466,7 +473,14 @@ def _settings(
     matter: Matter,
 ) -> dict[str, Any]:
     """Tell all that results depend on, by what a person calls it; files by their content, which is `named`."""
-    plain = {**vars(composite), **vars(read), **vars(encode), "align": run.align, "repair": check.repair}
+    plain = {
+        **vars(composite),
+        **vars(read),
+        **vars(encode),
+        "align": run.align,
+        "update": run.update,
+        "repair": check.repair,
+    }
     for name in ("garbage", "holdout", "overwrite", "resume"):
         del plain[name]
     return {

@@ -25,6 +25,10 @@ _TALL, _WALK = (0.7, 0.95), (0.05, 0.25)
 _SLOWEST, _FASTEST, _WAVES = 0.003, 0.08, 9
 # In so many frames it comes to its largest: shorter clips are parts of such ones.
 _WHOLE = 100
+# The patch of sunlight: its corners in shares of the frame, its way in widths per frame, how soft its edges are in
+# widths, and in how many frames it comes out.
+_PATCH = ((0.1, 0.15), (0.4, 0.1), (0.5, 0.7), (0.2, 0.8))
+_SUN_STEP, _SUN_EDGE, _SUNRISE = 0.0002, 0.006, 250
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Hand:
         barrel: radial distortion of the frames, as a share of the half diagonal in the corners; the plate has none.
         shutter: how long it is open, as a share of the time between two frames: what moves is blurred.
         near: the subject is so many times as large: from 2 on it hides half of the room.
+        sun: a patch of sunlight grows until it brings so many times the room's light, and wanders on.
     """
 
     shake: float = 0.03
@@ -54,6 +59,7 @@ class Hand:
     barrel: float = 0.0
     shutter: float = 0.0
     near: float = 1.0
+    sun: float = 0.0
 
 
 # A close-up in little light: the subject hides half of the room, and what is left is blurred and noisy.
@@ -125,7 +131,8 @@ class Film:
         """Film one frame."""
         homography = self.camera(index)
         to_room = self._offset @ np.linalg.inv(homography)
-        room = self._filmed(self._room, to_room, cv2.BORDER_REFLECT)
+        lit = self._room if not self._hand.sun else self._sunny(index)
+        room = self._filmed(lit, to_room, cv2.BORDER_REFLECT)
         subject = self._filmed(self._subject, np.linalg.inv(self._pose(index)) @ to_room, cv2.BORDER_CONSTANT)
         pha = np.clip(subject[..., 3], 0, 1)
         frame = room * (1 - pha[..., None]) + 255 * subject[..., :3]
@@ -135,6 +142,16 @@ class Film:
         light = 2.0 ** (hand.stops * waves["stops"][index])
         gain = light * (1 + hand.tint * np.array([waves["red"][index], 0, waves["blue"][index]]))
         return Shot(self._expose(frame, gain, seed=index), homography, pha)
+
+    def _sunny(self, index: int) -> np.ndarray:
+        """The room with the patch of sunlight, whose light is added before the camera bends it."""
+        height, width = self.size
+        corners = np.array(_PATCH) * (width, height) + self._offset[:2, 2] + (_SUN_STEP * width * index, 0)
+        mask = np.zeros(self._room.shape[:2], np.float32)
+        cv2.fillPoly(mask, [np.rint(corners).astype(np.int32)], 1.0)
+        mask = cv2.GaussianBlur(mask, (0, 0), _SUN_EDGE * width)
+        light = 1 + self._hand.sun * min(1.0, index / _SUNRISE) * mask[..., None]
+        return self._room * light ** np.float32(1 / 2.2)
 
     def camera(self, index: int) -> np.ndarray:
         """Where a frame shows the plate: that of a camera which turns about its centre and zooms."""

@@ -52,7 +52,7 @@ def add_parser(verbs: argparse._SubParsersAction) -> argparse.ArgumentParser:
         help=f"a picture of the {WORST} worst items, worst first: frame, plate, truth, alpha, difference",
     )
     group.add_argument("--overwrite", action="store_true", help="replace results that are there already")
-    options.add_config(parser, RunConfig, options.RUN, "how to compute")
+    options.add_config(parser, RunConfig, options.STILL, "how to compute")
     return parser
 
 

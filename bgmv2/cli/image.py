@@ -31,7 +31,7 @@ def add_parser(verbs: argparse._SubParsersAction) -> argparse.ArgumentParser:
     options.add_outputs(parser)
     still = {name: flag for name, flag in options.COMPOSITE.items() if name != "backdrop_end"}
     options.add_config(parser, CompositeConfig, still, "how to compose")
-    options.add_config(parser, RunConfig, options.RUN, "how to compute")
+    options.add_config(parser, RunConfig, options.STILL, "how to compute")
     return parser
 
 

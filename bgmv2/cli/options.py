@@ -20,6 +20,7 @@ from bgmv2.config import (
     Precision,
     Preset,
     RefineMode,
+    UpdateMode,
 )
 from bgmv2.pipeline import DEFAULT_BACKDROP
 from bgmv2.plate.sources import PlateSource
@@ -146,6 +147,11 @@ RUN: dict[str, dict[str, Any]] = {
         choices=get_args(AlignMode),
         help="match the plate to the camera's position and exposure: at every frame, at the first only, or never",
     ),
+    "update": dict(
+        choices=get_args(UpdateMode),
+        help="with --align every: let the plate follow light that changes slowly, such as a patch of sunlight, and "
+        "learn what a camera that moves shows beyond its edges",
+    ),
     "weights": dict(metavar="FILE", help="other weights than those that come along, .safetensors or .pth"),
     "scale": dict(
         type=float,
@@ -165,6 +171,9 @@ RUN: dict[str, dict[str, Any]] = {
     ),
     "threshold": dict(type=float, metavar="T", help="with --refine thresholding: expected error, 0 to 1; default: 0.1"),
 }
+
+# What counts for single pictures, too.
+STILL = {name: flag for name, flag in RUN.items() if name != "update"}
 
 ENCODE: dict[str, dict[str, Any]] = {
     "codec": dict(

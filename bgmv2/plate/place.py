@@ -83,6 +83,7 @@ def place_plate_and_cover(
     alignment: Alignment,
     seen: torch.Tensor | None = None,
     size: tuple[int, int] | None = None,
+    drift: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Do what `place_plate` does, and tell where the plate shows the scene.
 
@@ -91,6 +92,7 @@ def place_plate_and_cover(
         alignment: what `Aligner.align` said of the frame.
         seen: ``(1, H, W)`` bool, see `bgmv2.types.Plate`; None means everywhere.
         size: ``(h, w)`` of the frame; None if it is sized like the plate.
+        drift: ``(1, 3, rows, columns)``, how the scene's light has changed, as of `bgmv2.plate.drift`; None if not.
 
     Returns:
         ``(1, 3, h, w)``, 0..1, and ``(1, 1, h, w)`` as of `warp_plate`, both of the kind of `bgr`.
@@ -98,7 +100,7 @@ def place_plate_and_cover(
     mesh = None if alignment.mesh is None else torch.from_numpy(alignment.mesh)[None]
     homography = torch.from_numpy(alignment.homography)[None]
     warped, covered = warp_plate(bgr, homography, mesh=mesh, seen=seen, size=size)
-    return relight(warped, alignment.light), covered
+    return relight(warped, alignment.light, drift), covered
 
 
 def _covered(bgr: torch.Tensor, seen: torch.Tensor | None) -> torch.Tensor:

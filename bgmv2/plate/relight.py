@@ -7,26 +7,51 @@ import torch.nn.functional as F
 
 from bgmv2.plate.exposure import Exposure
 
+# Near a camera's white, where its curve is flat, light is told no better than this.
+_LEAST_SLOPE = 0.02
 
-def relight(bgr: torch.Tensor, light: Exposure) -> torch.Tensor:
+
+def relight(bgr: torch.Tensor, light: Exposure, drift: torch.Tensor | None = None) -> torch.Tensor:
     """Give a plate the light of a frame.
 
-    **Convention**: the field of the light belongs to the pixels of the frame, so the plate is moved first.
+    **Convention**: fields belong to the pixels of the frame, so the plate is moved first.
 
     Args:
         bgr: ``(1, 3, H, W)``, 0..1, aligned to the frame and sized like it.
         light: see `bgmv2.plate.exposure`.
+        drift: ``(1, 3, rows, columns)`` field of logarithms that comes to that of the light; None if there is none.
 
     Returns:
         ``(1, 3, H, W)``, 0..1, of the kind of `bgr`.
     """
-    gain, bias = (torch.from_numpy(x).float().to(bgr.device).view(3, 1, 1) for x in (light.gain, light.bias))
-    if light.field is None and not light.rolloff:
+    gain, bias = _even(light, bgr.device)
+    if light.field is None and drift is None and not light.rolloff:
         return (bgr * gain.to(bgr.dtype) + bias.to(bgr.dtype)).clamp(0, 1)
-    values = bgr.float()
-    factor = gain[None]
-    if light.field is not None:
-        field = torch.from_numpy(light.field).float().to(bgr.device).permute(2, 0, 1)[None]
-        factor = factor * F.interpolate(field, size=bgr.shape[2:], mode="bilinear", align_corners=False).exp()
+    values, factor = bgr.float(), _factor(bgr, light, drift)
     lit = factor * values / (1 + light.rolloff * (factor - 1) * values) + bias
     return lit.clamp(0, 1).to(bgr.dtype)
+
+
+def unlit(src: torch.Tensor, light: Exposure, drift: torch.Tensor | None = None) -> torch.Tensor:
+    """Undo `relight`: bring a frame ``(1, 3, H, W)`` into the light of the plate; what was clipped stays so."""
+    _, bias = _even(light, src.device)
+    # With T of `bgmv2.plate.exposure`: T(frame - bias) / m, and back.
+    values = (src.float() - bias).clamp(min=0)
+    values = values / (1 - light.rolloff * values).clamp(min=_LEAST_SLOPE) / _factor(src, light, drift)
+    return (values / (1 + light.rolloff * values)).clamp(0, 1).to(src.dtype)
+
+
+def _even(light: Exposure, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Gain and bias, ``(3, 1, 1)`` each."""
+    gain, bias = (torch.from_numpy(x).float().to(device).view(3, 1, 1) for x in (light.gain, light.bias))
+    return gain, bias
+
+
+def _factor(picture: torch.Tensor, light: Exposure, drift: torch.Tensor | None) -> torch.Tensor:
+    """What the plate's light is multiplied by, ``(1, 3, H, W)`` or alike in all places."""
+    factor = _even(light, picture.device)[0][None]
+    fields = [] if light.field is None else [torch.from_numpy(light.field).float().permute(2, 0, 1)[None]]
+    for field in (*fields, *([] if drift is None else [drift])):
+        spread = F.interpolate(field.to(picture.device), size=picture.shape[2:], mode="bilinear", align_corners=False)
+        factor = factor * spread.exp()
+    return factor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,8 +45,8 @@ class Inspector:
     long side of 320 pixels at most. There is none for the first frame, nor where less than a twentieth is still.
 
     Args:
-        frames: how many were inspected before, by a run that is gone on with; then `prime` tells what the last of them
-            looked like.
+        frames: how many were inspected before, by a run that is gone on with; then `restore` tells what the last of
+            them looked like.
     """
 
     def __init__(self, *, frames: int = 0):
@@ -95,16 +96,18 @@ class Inspector:
         self._frames += 1
         return Observation(row, layers_of(src, matte))
 
-    @torch.inference_mode()
-    def prime(self, src: torch.Tensor, matte: Matte) -> None:
-        """Take a frame for the one before the next, without measuring it."""
-        self._last = reduced(src, _SIDE), reduced(matte.pha, _SIDE)
+    def state(self) -> dict[str, torch.Tensor]:
+        """Return what is remembered of the last frame."""
+        return {} if self._last is None else dict(zip(("src", "pha"), self._last, strict=True))
+
+    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Remember what another inspector did when it returned `state`."""
+        self._last = (state["src"], state["pha"]) if state else None
 
     def _change(self, src: torch.Tensor, matte: Matte) -> tuple[torch.Tensor, torch.Tensor]:
         """Return flicker, and the share of still places: 0 if there was no frame before."""
-        last = self._last
-        self.prime(src, matte)
-        if last is None or self._last is None:
+        last, self._last = self._last, (reduced(src, _SIDE), reduced(matte.pha, _SIDE))
+        if last is None:
             return src.new_zeros(()), src.new_zeros(())
         change, flicker = (abs(now - before) for now, before in zip(self._last, last, strict=True))
         still = (F.max_pool2d(change.amax(dim=1, keepdim=True), 3, stride=1, padding=1) <= _STILL).float()

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bgmv2.cli import VERBS, main
-from bgmv2.cli.options import CHECK, COMPOSITE, ENCODE, READ, ROLES, RUN
+from bgmv2.cli.options import CHECK, COMPOSITE, ENCODE, READ, ROLES, RUN, STILL
 from bgmv2.config import CheckConfig, CompositeConfig, EncodeConfig, ReadConfig, RunConfig
 from bgmv2.video import read_image, write_image
 
@@ -231,8 +231,8 @@ def test_help_tells_plate_and_backdrop_apart_and_names_every_choice(bgmv2):
     for verb in ("convert", "image"):
         text = " ".join(bgmv2(verb, "--help").out.split())
         assert "filmed without the subject (NOT what goes behind the subject afterwards; that is --backdrop)" in text
-        of_clips = (*ENCODE, *READ, "backdrop_end") if verb == "convert" else ()
-        of_both = {*ROLES, *RUN, *COMPOSITE} - {"backdrop_end"}
+        of_clips = (*ENCODE, *READ, *RUN, "backdrop_end") if verb == "convert" else ()
+        of_both = {*ROLES, *STILL, *COMPOSITE} - {"backdrop_end"}
         for flag in (*of_both, *of_clips, "overwrite", "debug", "plate", "backdrop"):
             assert f"--{flag.replace('_', '-')} " in text
     assert "convert" in bgmv2("--help").out

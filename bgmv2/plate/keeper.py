@@ -1,0 +1,101 @@
+"""A plate that follows its clip: its light, place by place, and what lies beyond its edges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+
+from bgmv2.plate.align import Alignment
+from bgmv2.plate.drift import Drift
+from bgmv2.plate.place import place_plate_and_cover
+from bgmv2.plate.relight import unlit
+from bgmv2.plate.surroundings import Surroundings
+from bgmv2.types import Plate
+
+# Background is what has less alpha than this, so far from what has more, as a share of the long side.
+_ALPHA, _MARGIN = 0.05, 0.012
+
+
+class Keeper:
+    """Brings a plate to the frames of one clip, in their order, and learns from each what has changed.
+
+    Args:
+        plate: on the device.
+        size: ``(H, W)`` of the frames. Beyond the edges of a plate of another size, a mosaic, nothing is learned.
+
+    Example::
+
+        bgr, covered = keeper.place(alignment)
+        matte = matter.matte(src, plate=bgr)
+        keeper.learn(src, matte.pha, bgr, alignment)
+    """
+
+    def __init__(self, plate: Plate, size: tuple[int, int]):
+        whole = plate.bgr.shape[1], plate.bgr.shape[2]
+        self._plate, self._size = plate, size
+        self._drift = Drift(whole, size)
+        self._widens = whole == size
+        self._surroundings: Surroundings | None = None
+
+    def place(self, alignment: Alignment, *, drifted: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
+        """Bring the plate to where, and in which light, a frame shows it.
+
+        Args:
+            alignment: of the plate to the frame.
+            drifted: with what was learned of its light.
+
+        Returns:
+            As `bgmv2.plate.place.place_plate_and_cover`, whose second counts only what was filmed.
+        """
+        plate = self._plate
+        drift = self._drift.over(alignment) if drifted else None
+        if self._surroundings is not None and alignment.moves:
+            plate, alignment = self._surroundings.widened(alignment)
+        return place_plate_and_cover(plate.bgr[None], alignment, plate.seen, self._size, drift)
+
+    def learn(self, src: torch.Tensor, pha: torch.Tensor, bgr: torch.Tensor, alignment: Alignment) -> None:
+        """Take over what a frame shows of the background; of one in which the plate was not found, nothing.
+
+        Args:
+            src: ``(1, 3, H, W)`` frame, 0..1.
+            pha: ``(1, 1, H, W)`` its alpha, 0..1.
+            bgr: ``(1, 3, H, W)`` the plate as `place` brought it there.
+            alignment: of the plate to the frame.
+        """
+        if alignment.status == "held":
+            return
+        free = _free(pha)
+        if self._widens and alignment.moves:
+            if self._surroundings is None:
+                self._surroundings = Surroundings(self._plate)
+            self._surroundings.learn(unlit(src, alignment.light, self._drift.over(alignment)), free, alignment)
+        self._drift.learn(src, bgr, free, alignment)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Return what was learned so far."""
+        parts = {"drift": self._drift.state()}
+        if self._surroundings is not None:
+            parts["surroundings"] = self._surroundings.state()
+        return {f"{part}.{name}": tensor for part, state in parts.items() for name, tensor in state.items()}
+
+    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Remember what another keeper of the same plate did when it returned `state`."""
+        parts: dict[str, dict[str, torch.Tensor]] = {"drift": {}, "surroundings": {}}
+        for key, tensor in state.items():
+            part, _, name = key.partition(".")
+            parts[part][name] = tensor
+        self._drift.restore(parts["drift"], self._plate.bgr.device)
+        self._surroundings = Surroundings(self._plate) if parts["surroundings"] else None
+        if self._surroundings is not None:
+            self._surroundings.restore(parts["surroundings"])
+
+
+def _free(pha: torch.Tensor) -> torch.Tensor:
+    """Tell where there is surely background, ``(1, 1, H, W)``: 1 there, else 0."""
+    size = pha.shape[2:]
+    step = max(1, round(_MARGIN * max(size) / 4))
+    busy = F.max_pool2d(pha.float(), step, ceil_mode=True)
+    busy = F.max_pool2d(busy, 9, stride=1, padding=4)
+    return F.interpolate((busy < _ALPHA).float(), scale_factor=float(step))[..., : size[0], : size[1]]
