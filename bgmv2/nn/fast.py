@@ -42,7 +42,7 @@ class FastMatting:
     Args:
         model: the network, in eval mode. Its weights are copied; its settings (scale, mode, pixels, threshold) are
             read anew at each call.
-        dtype: what is computed in, but for the backbone's first parts, which stay in float32 (`Backbone.late`).
+        dtype: what is computed in, but for the backbone's early parts, which stay in float32 (`Backbone.late`).
         fixed: in `sampling`, never ask how many patches there are, so that the host need not wait for the device; None
             does so on CUDA.
 
@@ -251,12 +251,11 @@ def _folded(model: MattingRefine) -> MattingRefine:
 def _lower(model: MattingRefine, dtype: torch.dtype) -> None:
     """Compute in `dtype` from the backbone's late parts on."""
     late = BACKBONES[model.config.backbone].late
-    reached = False
-    for name, part in model.backbone.named_modules():
-        reached = reached or name == late
-        if reached:
-            part.to(dtype)
-    model.backbone.get_submodule(late).register_forward_pre_hook(lambda _, given: (given[0].to(dtype),))
+    if late is not None:
+        names = [name for name, _ in model.backbone.named_modules()]
+        for name in names[names.index(late) :]:
+            model.backbone.get_submodule(name).to(dtype)
+        model.backbone.get_submodule(late).register_forward_pre_hook(lambda _, given: (given[0].to(dtype),))
     for part in (model.aspp, model.decoder, model.refiner):
         part.to(dtype)
 
