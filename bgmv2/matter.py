@@ -12,6 +12,7 @@ from bgmv2 import fingerprint
 from bgmv2.config import RunConfig
 from bgmv2.errors import DeviceError
 from bgmv2.nn.checkpoint import load_model
+from bgmv2.nn.fast import FastMatting
 from bgmv2.types import Matte, Plate
 
 COARSE_SIDE = 640  # pixels; 1/4 for HD and 1/8 for 4K, the scales of Lin et al. 2021, and 1/2 for 1280x720
@@ -63,7 +64,8 @@ class Matter:
             refine_sample_pixels=pixels,
             refine_threshold=threshold,
         )
-        self.model = model.to(self.device, self.dtype).to(memory_format=torch.channels_last)
+        self.model = model.to(self.device)
+        self._answer = FastMatting(self.model, self.dtype)
         self._mirrors = mirror
         self._scale_follows_size = scale is None
         self._pixels_follow_size = pixels is None
@@ -133,11 +135,11 @@ class Matter:
         return matte
 
     def _ask(self, frames: torch.Tensor, bgr: torch.Tensor) -> Matte:
-        pha, fgr, _, _, err_sm, ref_sm = self.model(frames, bgr)
-        return Matte(pha.float(), fgr.float(), err_sm.float(), ref_sm.float())
+        pha, fgr, _, _, err_sm, ref_sm = self._answer(frames, bgr)
+        return Matte(pha, fgr, err_sm, ref_sm)
 
     def upload(self, picture: Picture) -> torch.Tensor:
-        """Bring a picture or a batch to the device as ``(B, 3, H, W)`` in 0..1, in the network's precision.
+        """Bring a picture or a batch to the device as ``(B, 3, H, W)`` float32 in 0..1.
 
         Raises:
             ValueError: a shape or type is another than those of `matte`.
@@ -157,7 +159,7 @@ class Matter:
                 f"a tensor is (3, H, W) or (B, 3, H, W) float in 0..1, got {picture.shape = }, {picture.dtype = }"
             )
         x = x[None] if x.ndim == 3 else x
-        return x.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        return x.float().contiguous(memory_format=torch.channels_last)
 
     def _fit(self, height: int, width: int) -> None:
         """Set what follows the picture's size."""

@@ -182,7 +182,7 @@ def test_too_little_memory_is_told_in_one_line(weights, pair, monkeypatch):
     def hungry(*_):
         raise torch.cuda.OutOfMemoryError("tried to allocate 80 GiB\nand 2 MiB")
 
-    monkeypatch.setattr(matter.model, "forward", hungry)
+    monkeypatch.setattr(matter, "_answer", hungry)
     with pytest.raises(DeviceError, match="^cpu has too little memory for 64x48: [^\n]*$"):
         matter.matte(pair[0], plate=pair[1])
 

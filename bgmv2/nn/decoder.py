@@ -35,9 +35,9 @@ class Decoder(nn.Module):
     def forward(
         self, x4: torch.Tensor, x3: torch.Tensor, x2: torch.Tensor, x1: torch.Tensor, x0: torch.Tensor
     ) -> torch.Tensor:
-        return self.conv4(join(self.half(x4, x3, x2, x1), x0))  # 1/1
+        return self.conv4(join(self.raised(x4, x3, x2, x1), x0))  # 1/1
 
-    def half(self, x4: torch.Tensor, x3: torch.Tensor, x2: torch.Tensor, x1: torch.Tensor) -> torch.Tensor:
+    def raised(self, x4: torch.Tensor, x3: torch.Tensor, x2: torch.Tensor, x1: torch.Tensor) -> torch.Tensor:
         """Like `forward`, but for the last step: ``(B, channels[3], H/2, W/2)``."""
         x = self.relu(self.bn1(self.conv1(join(x4, x3))))  # 1/8
         x = self.relu(self.bn2(self.conv2(join(x, x2))))  # 1/4

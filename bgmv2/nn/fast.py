@@ -67,6 +67,12 @@ class FastMatting:
         quarters = _of_quarters(self._net.decoder.conv4.weight.detach()[:VISIBLE], self._net.decoder.conv3.out_channels)
         self._quarters = quarters.to(dtype).contiguous(memory_format=torch.channels_last)
         _lower(self._net, dtype)
+        last = self._net.decoder.conv4
+        assert last.bias is not None
+        self._first, self._others = (
+            (last.weight[:VISIBLE], last.bias[:VISIBLE]),
+            (last.weight[VISIBLE:], last.bias[VISIBLE:]),
+        )
 
     @torch.inference_mode()
     def __call__(self, src: torch.Tensor, bgr: torch.Tensor) -> Answer:
@@ -98,12 +104,11 @@ class FastMatting:
             ref_sm, tiles, side = self._choose(err, sides if sparse else TILES)
             if len(tiles[0]) > 0:
                 if sparse:
-                    look = self._around(y, x0, shown, tiles, side, ratio)
-                    size = x0.shape[2:]
+                    look, (h, w) = self._around(y, x0, shown, tiles, side, ratio), x0.shape[2:]
                 else:
                     maps = F.interpolate(torch.cat([hid, shown.to(self.dtype)], dim=1), size=half, mode="bilinear")
-                    look, size, ratio = windows.onto(maps), half, 1
-                fine = self._refine(src, bgr, look, size, tiles, side, ratio)
+                    look, (h, w), ratio = windows.onto(maps), half, 1
+                fine = self._refine(src, bgr, look, h, w, tiles, side, ratio)
                 if self.fixed and side == 1:
                     fine, valid = fine.permute(0, 2, 3, 1), ref_sm.squeeze(1)[tiles].bool()
                 else:
@@ -117,11 +122,11 @@ class FastMatting:
     def _features(self, src_sm: torch.Tensor, bgr_sm: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The decoder's map at half the coarse size, and the coarse pictures themselves."""
         x4, x3, x2, x1, x0 = (x.to(self.dtype) for x in self._net.backbone(torch.cat([src_sm, bgr_sm], dim=1)))
-        return self._net.decoder.half(self._net.aspp(x4), x3, x2, x1), x0
+        return self._net.decoder.raised(self._net.aspp(x4), x3, x2, x1), x0
 
     def _visible(self, y: torch.Tensor, x0: torch.Tensor) -> torch.Tensor:
         """The first channels of the decoder's last convolution, ``(B, 5, 2h, 2w)`` for y ``(B, C, h, w)``."""
-        last = self._net.decoder.conv4
+        weight, bias = self._first
         b, c, h, w = y.shape
         joined = y.new_zeros(b, h + 2, w + 2, self._quarters.shape[1]).permute(0, 3, 1, 2)
         joined[:, :c, 1:-1, 1:-1] = y
@@ -130,14 +135,13 @@ class FastMatting:
         joined[:, :c, :, 0], joined[:, :c, :, -1] = joined[:, :c, :, 1], joined[:, :c, :, -2]
         out = F.pixel_shuffle(F.conv2d(joined, self._quarters), 2)
         # Beyond the edge the upsampled map is zero and not, as here, the map upsampled from what is beyond the edge.
-        weight = last.weight[:VISIBLE]
         for dim in (2, 3):
             for end in (0, -1):
                 near, strip = (_end(x, dim, end) for x in (y, x0))
                 near = F.interpolate(near, scale_factor=2.0, mode="bilinear")
                 rim = F.conv2d(torch.cat([_end(near, dim, end), strip], dim=1), weight, padding=1)
                 out.select(dim, end).copy_(rim.select(dim, end))
-        return out + last.bias[:VISIBLE].view(-1, 1, 1)
+        return out.add_(bias.view(-1, 1, 1))
 
     def _choose(self, err: torch.Tensor, sides: Sequence[int]) -> tuple[torch.Tensor, Places, int]:
         """Choose patches by their error ``(B, 1, H/4, W/4)``.
@@ -154,39 +158,38 @@ class FastMatting:
             at = indices.flatten()
             return ref, (batch, at // err.shape[3], at % err.shape[3]), 1
         ref = patches.select(err, refiner.mode, count, refiner.threshold)
-        tiles = {side: F.max_pool2d(ref, side, ceil_mode=True).squeeze(1).nonzero() for side in sides}
-        side = min(tiles, key=lambda side: len(tiles[side]) * self._work(side))
-        return ref, tuple(tiles[side].unbind(1)), side
+        tiles = {side: _places(F.max_pool2d(ref, side, ceil_mode=True).squeeze(1)) for side in sides}
+        side = min(tiles, key=lambda side: len(tiles[side][0]) * self._work(side))
+        return ref, tiles[side], side
 
     def _work(self, side: int) -> int:
         """Multiplications that a tile takes."""
-        net = self._net.refiner
-        half, full = PATCH // 2 * side + 2 * net.half_margin, PATCH * side + 2 * net.full_margin
-        total = 0
-        for conv, size in ((net.conv1, half), (net.conv2, 0), (net.conv3, full), (net.conv4, 0)):
-            size = (size or before) - conv.kernel_size[0] + 1
-            total += conv.weight.numel() * size**2
-            before = size
+        net, total = self._net.refiner, 0
+        sides = PATCH // 2 * side + 2 * net.half_margin, PATCH * side + 2 * net.full_margin
+        for size, convs in zip(sides, ((net.conv1, net.conv2), (net.conv3, net.conv4)), strict=True):
+            for conv in convs:
+                size -= conv.kernel_size[0] - 1
+                total += conv.weight.numel() * size**2
         return total
 
     def _around(
         self, y: torch.Tensor, x0: torch.Tensor, shown: torch.Tensor, tiles: Places, side: int, ratio: int
     ) -> Look:
         """Make the coarse maps around tiles ready to look at: hidden features, alpha, residual."""
-        last = self._net.decoder.conv4
+        weight, bias = self._others
         h, w = x0.shape[2:]
         size, margin = side * PATCH // 2, self.model.refiner.half_margin
         b, ys, xs = windows.pixels(tiles, h, w, size, margin, ratio)
         wanted = torch.zeros(len(y), -(-h // BLOCK), -(-w // BLOCK), dtype=torch.bool)
         wanted[b, ys // BLOCK, xs // BLOCK] = True
-        blocks = tuple(wanted.nonzero().unbind(1))
+        blocks = _places(wanted)
         slots = torch.zeros(wanted.shape, dtype=torch.long)
         slots[blocks] = torch.arange(len(blocks[0]))
         joined = [
             windows.enlarged(windows.onto(y), blocks, *y.shape[2:], size=BLOCK, margin=1, ratio=2),
             windows.enlarged(windows.onto(x0), blocks, h, w, size=BLOCK, margin=1),
         ]
-        hid = F.conv2d(torch.cat(joined, dim=1), last.weight[VISIBLE:], last.bias[VISIBLE:]).relu_()
+        hid = F.conv2d(torch.cat(joined, dim=1), weight, bias).relu_()
         rows = hid.permute(0, 2, 3, 1).reshape(-1, hid.shape[1])
         look_at_shown = windows.onto(shown.to(self.dtype))
 
@@ -201,7 +204,8 @@ class FastMatting:
         src: torch.Tensor,
         bgr: torch.Tensor,
         look: Look,
-        size: Sequence[int],
+        h: int,
+        w: int,
         tiles: Places,
         side: int,
         ratio: int,
@@ -209,7 +213,7 @@ class FastMatting:
         """Refine tiles; ``(N, 4, 4 * side, 4 * side)`` alpha and residual."""
         net = self._net.refiner
         m, n = net.half_margin, net.full_margin
-        coarse = windows.enlarged(look, tiles, *size, size=side * PATCH // 2, margin=m, ratio=ratio)
+        coarse = windows.enlarged(look, tiles, h, w, size=side * PATCH // 2, margin=m, ratio=ratio)
         reach = max(2 * m, n)
         pictures = [windows.plain(x, tiles, size=side * PATCH, margin=reach) for x in (src, bgr)]
         halves = [_halved(x).to(self.dtype) for x in pictures]
@@ -287,6 +291,12 @@ def _ratio(small: Sequence[int], large: Sequence[int]) -> int:
     """How many times larger: a whole number, the same in height and width; else 0."""
     ratio = large[0] // small[0]
     return ratio if [side * ratio for side in small] == list(large) else 0
+
+
+def _places(chosen: torch.Tensor) -> Places:
+    """Where ``(B, h, w)`` is not 0."""
+    b, y, x = chosen.nonzero().unbind(1)
+    return b, y, x
 
 
 def _end(x: torch.Tensor, dim: int, end: int) -> torch.Tensor:

@@ -28,7 +28,8 @@ def pixels(places: Places, h: int, w: int, size: int, margin: int, ratio: int) -
 
     Args:
         places: of N cells.
-        h, w: the map's size; its edge goes on outside.
+        h: the map's height; its edge goes on outside.
+        w: the map's width.
         size: side of a cell in pixels of the larger map, a multiple of `ratio`.
         margin: pixels of the larger map on each side of the cell.
         ratio: whole number.
@@ -48,9 +49,7 @@ def pixels(places: Places, h: int, w: int, size: int, margin: int, ratio: int) -
 def enlarged(look: Look, places: Places, h: int, w: int, *, size: int, margin: int, ratio: int = 1) -> torch.Tensor:
     """Cut windows out of a map made `ratio` times larger (bilinear); zeros stand outside of it.
 
-    Args:
-        look: gives the map's pixels.
-        places, h, w, size, margin, ratio: as in `pixels`.
+    The other arguments are those of `pixels`; `look` gives the map's pixels.
 
     Returns:
         ``(N, C, size + 2 * margin, size + 2 * margin)``, channels_last.
@@ -75,9 +74,7 @@ def enlarged(look: Look, places: Places, h: int, w: int, *, size: int, margin: i
 def plain(x: torch.Tensor, places: Places, *, size: int, margin: int) -> torch.Tensor:
     """Cut windows out of full-resolution pictures; zeros stand outside.
 
-    Args:
-        x: ``(B, C, H, W)``, channels_last.
-        places, size, margin: as in `pixels`.
+    The pictures are ``(B, C, H, W)``, channels_last; the other arguments are those of `pixels`.
 
     Returns:
         ``(N, C, size + 2 * margin, size + 2 * margin)``, channels_last.
@@ -86,7 +83,7 @@ def plain(x: torch.Tensor, places: Places, *, size: int, margin: int) -> torch.T
     window = size + 2 * margin
     if x.device.type != "cpu" or window > min(h, w):
         return enlarged(onto(x), places, h, w, size=size, margin=margin)
-    # Rows of a window are runs of memory, copied as such. Windows over the edge are shifted inside here, done anew below.
+    # Rows of a window are runs of memory, copied as such; windows over the edge, shifted inside here, are done anew.
     top, left = (place * size - margin for place in places[1:])
     down, right = top.clamp(0, h - window), left.clamp(0, w - window)
     starts = ((places[0] * h + down) * w + right).view(-1, 1) + torch.arange(window) * w
