@@ -22,11 +22,12 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from bgmv2.nn import patches, windows
+from bgmv2.nn import patches, region, windows
 from bgmv2.nn.backbones import BACKBONES
 from bgmv2.nn.decoder import join
 from bgmv2.nn.matting import MattingRefine, check_pair, padded
 from bgmv2.nn.patches import PATCH, Places
+from bgmv2.nn.region import Region
 from bgmv2.nn.windows import Look
 
 VISIBLE = 5  # alpha, three residuals, error: the first channels of the last convolution; hidden features follow
@@ -44,6 +45,8 @@ class FastMatting:
         dtype: what is computed in, but for the backbone's early parts, which stay in float32 (`Backbone.late`).
         fixed: in `sampling`, never ask how many patches there are, so that the host need not wait for the device; None
             does so on CUDA.
+        follow: look only where frame and plate differ; elsewhere alpha is 0 and the foreground is the frame. Not
+            where patches are `fixed` in number.
 
     Input:
         src, bgr: ``(B, 3, H, W)`` frame and plate, RGB, 0..1, float32; quickest in channels_last.
@@ -56,11 +59,19 @@ class FastMatting:
         >>> pha, fgr, pha_sm, fgr_sm, err_sm, ref_sm = fast(src, bgr)
     """
 
-    def __init__(self, model: MattingRefine, dtype: torch.dtype = torch.float32, *, fixed: bool | None = None):
+    def __init__(
+        self,
+        model: MattingRefine,
+        dtype: torch.dtype = torch.float32,
+        *,
+        fixed: bool | None = None,
+        follow: bool = False,
+    ):
         device = model.decoder.conv4.weight.device
         self.model = model
         self.dtype = dtype
         self.fixed = device.type == "cuda" if fixed is None else fixed
+        self.follow = follow
         self._plain = device.type not in ("cpu", "cuda")
         self._net = _folded(model)
         quarters = _of_quarters(self._net.decoder.conv4.weight.detach()[:VISIBLE], self._net.decoder.conv3.out_channels)
@@ -80,30 +91,36 @@ class FastMatting:
         height, width = src.shape[2:]
         src, bgr = (padded(x).contiguous(memory_format=torch.channels_last) for x in (src, bgr))
         src_sm, bgr_sm = self.model.reduced(src), self.model.reduced(bgr)
-        y, x0 = self._features(src_sm, bgr_sm)
         # The refiner sees the coarse maps at half the frame's size; they are `ratio` times smaller.
         half = (src.shape[2] // 2, src.shape[3] // 2)
-        ratio = _ratio(x0.shape[2:], half)
+        ratio = _ratio(src_sm.shape[2:], half)
         sides = [side for side in TILES if ratio and side * PATCH // 2 % ratio == 0]
+        even = src_sm.shape[2] % 2 == src_sm.shape[3] % 2 == 0
         plain = self._plain or self.model.refiner.mode == "full"
-        sparse = bool(sides) and _ratio(y.shape[2:], x0.shape[2:]) == 2 and not plain and not self.fixed
+        sparse = bool(sides) and even and not plain and not self.fixed
+        seen = region.differing(src_sm, bgr_sm) if self.follow and sparse else region.whole(src_sm)
+
+        y, x0 = self._features(seen.of(src_sm), seen.of(bgr_sm))
         if sparse:
             out = self._visible(y, x0)
         else:
             out = self._net.decoder.conv4(join(y, x0))
             hid = out[:, VISIBLE:].relu_()
         out = out[:, :VISIBLE].float()
+        if seen != region.whole(src_sm):
+            part, out = out, out.new_zeros(len(out), VISIBLE, *src_sm.shape[2:])
+            seen.of(out).copy_(part)
         shown, err_sm = torch.cat([out[:, :1].clamp(0, 1), out[:, 1:4]], dim=1), out[:, 4:].clamp(0, 1)
 
         if plain:
             pha, fgr, ref_sm = self._refine_plainly(src, bgr, shown, err_sm, hid)
         else:
-            pha, fgr = _resized(shown, *src.shape[2:])
+            pha, fgr = _resized(shown, src.shape[2], src.shape[3], seen)
             err = F.interpolate(err_sm, size=[x // PATCH for x in src.shape[2:]], mode="bilinear")
             ref_sm, tiles, side = self._choose(err, sides if sparse else TILES)
             if len(tiles[0]) > 0:
                 if sparse:
-                    look, (h, w) = self._around(y, x0, shown, tiles, side, ratio), x0.shape[2:]
+                    look, (h, w) = self._around(y, x0, shown, seen, tiles, side, ratio), src_sm.shape[2:]
                 else:
                     maps = F.interpolate(torch.cat([hid, shown.to(self.dtype)], dim=1), size=half, mode="bilinear")
                     look, (h, w), ratio = windows.onto(maps), half, 1
@@ -172,14 +189,26 @@ class FastMatting:
         return total
 
     def _around(
-        self, y: torch.Tensor, x0: torch.Tensor, shown: torch.Tensor, tiles: Places, side: int, ratio: int
+        self,
+        y: torch.Tensor,
+        x0: torch.Tensor,
+        shown: torch.Tensor,
+        seen: Region,
+        tiles: Places,
+        side: int,
+        ratio: int,
     ) -> Look:
         """Make the coarse maps around tiles ready to look at: hidden features, alpha, residual."""
         weight, bias = self._others
         h, w = x0.shape[2:]
+        rows, columns = -(-h // BLOCK), -(-w // BLOCK)
+
+        def inside(b: torch.Tensor, y: torch.Tensor, x: torch.Tensor) -> Places:
+            return b, (y - seen.top).clamp(0, h - 1), (x - seen.left).clamp(0, w - 1)
+
         size, margin = side * PATCH // 2, self.model.refiner.half_margin
-        b, ys, xs = windows.pixels(tiles, h, w, size, margin, ratio)
-        wanted = torch.zeros(len(y), -(-h // BLOCK), -(-w // BLOCK), dtype=torch.bool)
+        b, ys, xs = inside(*windows.pixels(tiles, shown.shape[2], shown.shape[3], size, margin, ratio))
+        wanted = torch.zeros(len(y), rows, columns, dtype=torch.bool)
         wanted[b, ys // BLOCK, xs // BLOCK] = True
         blocks = _places(wanted)
         slots = torch.zeros(wanted.shape, dtype=torch.long)
@@ -189,12 +218,13 @@ class FastMatting:
             windows.enlarged(windows.onto(x0), blocks, h, w, size=BLOCK, margin=1),
         ]
         hid = F.conv2d(torch.cat(joined, dim=1), weight, bias).relu_()
-        rows = hid.permute(0, 2, 3, 1).reshape(-1, hid.shape[1])
+        hidden = hid.permute(0, 2, 3, 1).reshape(-1, hid.shape[1])
         look_at_shown = windows.onto(shown.to(self.dtype))
 
         def look(b: torch.Tensor, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-            at = (slots[b, y // BLOCK, x // BLOCK] * BLOCK + y % BLOCK) * BLOCK + x % BLOCK
-            return torch.cat([F.embedding(at, rows), look_at_shown(b, y, x)], dim=-1)
+            b_, ys, xs = inside(b, y, x)
+            at = (slots[b_, ys // BLOCK, xs // BLOCK] * BLOCK + ys % BLOCK) * BLOCK + xs % BLOCK
+            return torch.cat([F.embedding(at, hidden), look_at_shown(b, y, x)], dim=-1)
 
         return look
 
@@ -304,19 +334,24 @@ def _end(x: torch.Tensor, dim: int, end: int) -> torch.Tensor:
     return x.narrow(dim, 0 if end == 0 else x.shape[dim] - length, length)
 
 
-def _resized(shown: torch.Tensor, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Bring alpha and residual ``(B, 4, h, w)`` to the frame's size; the residual in channels_last."""
+def _resized(shown: torch.Tensor, height: int, width: int, seen: Region) -> tuple[torch.Tensor, torch.Tensor]:
+    """Bring alpha and residual ``(B, 4, h, w)`` to the frame's size; both are 0 outside of what was seen."""
     if shown.device.type != "cpu":
-        whole = F.interpolate(shown, size=(height, width), mode="bilinear", align_corners=False)
-        return whole[:, :1].contiguous(), whole[:, 1:].contiguous(memory_format=torch.channels_last)
+        enlarged = F.interpolate(shown, size=(height, width), mode="bilinear", align_corners=False)
+        return enlarged[:, :1].contiguous(), enlarged[:, 1:].contiguous(memory_format=torch.channels_last)
     import cv2  # which takes a fifth of torch's time; here, because training needs none of it
 
-    rows = shown.permute(0, 2, 3, 1)
-    pha = shown.new_empty(len(shown), height, width, 1)
-    residual = shown.new_empty(len(shown), height, width, 3)
-    for index, picture in enumerate(rows):
-        cv2.resize(picture[..., 0].numpy(), (width, height), dst=pha[index, ..., 0].numpy())
-        cv2.resize(picture[..., 1:].numpy(), (width, height), dst=residual[index].numpy())
+    everything = seen == region.whole(shown)
+    pha, residual = ((torch.empty if everything else torch.zeros)(len(shown), height, width, c) for c in (1, 3))
+    # A pixel more on each side, so that what is there fades out as in the whole.
+    top, left = max(0, seen.top - 1), max(0, seen.left - 1)
+    part = Region(top, seen.bottom + 1, left, seen.right + 1).of(shown).permute(0, 2, 3, 1)
+    scale = height / shown.shape[2], width / shown.shape[3]
+    y, x = round(top * scale[0]), round(left * scale[1])
+    h, w = round(part.shape[1] * scale[0]), round(part.shape[2] * scale[1])
+    for index, picture in enumerate(part):
+        cv2.resize(picture[..., 0].numpy(), (w, h), dst=pha[index, y : y + h, x : x + w, 0].numpy())
+        cv2.resize(picture[..., 1:].numpy(), (w, h), dst=residual[index, y : y + h, x : x + w].numpy())
     return pha.permute(0, 3, 1, 2), residual.permute(0, 3, 1, 2)
 
 

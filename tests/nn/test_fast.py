@@ -6,9 +6,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from bgmv2.config import ModelConfig
-from bgmv2.nn import patches, windows
+from bgmv2.nn import patches, region, windows
 from bgmv2.nn.backbones import BACKBONES
 from bgmv2.nn.fast import FastMatting
+from bgmv2.nn.graphs import GraphedMatting
 from bgmv2.nn.matting import MattingRefine
 
 TOLERANCE = 1e-3
@@ -125,3 +126,95 @@ def test_windows_are_those_cut_out_of_the_upsampled_map(size, margin, ratio):
     assert (wanted - got).abs().max() < 1e-6
     if ratio == 1:
         assert torch.equal(windows.plain(x, places, size=size, margin=margin), wanted)
+
+
+def before(bgr, subject, top, left):
+    """A subject ``(3, h, w)`` before plates."""
+    src = bgr.clone()
+    src[:, :, top : top + subject.shape[1], left : left + subject.shape[2]] = subject
+    return src
+
+
+def room(height=400, width=560):
+    """Smooth, as a coarse picture of a room is."""
+    small = torch.rand(1, 3, 9, 13, generator=torch.Generator().manual_seed(1))
+    return F.interpolate(small, size=(height, width), mode="bicubic").clamp(0.1, 0.9)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda x: 1 - x, id="another colour"),
+        pytest.param(lambda x: x + 0.03, id="faint"),
+        pytest.param(lambda x: x.mean() + 0.2 * torch.randn(x.shape), id="the room's mean colour"),
+    ],
+)
+def test_the_region_holds_a_subject_and_no_noise(change, noise):
+    torch.manual_seed(0)
+    bgr = room()
+    src = before(bgr, change(bgr[0, :, 200:240, 320:350]), 200, 320)
+    found = region.differing((src + noise * torch.randn(src.shape)).clamp(0, 1), bgr)
+    assert found.top <= 200 - region.MARGIN // 2 and found.bottom >= 240 + region.MARGIN // 2
+    assert found.left <= 320 - region.MARGIN // 2 and found.right >= 350 + region.MARGIN // 2
+    assert (found.bottom - found.top) * (found.right - found.left) < 400 * 560 / 2
+    assert all(edge % region.STRIDE == 0 for edge in found)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda x: x * 1.1, lambda x: x.roll(40, dims=3), lambda x: x, lambda x: x + 0.1 * torch.randn(x.shape)]
+)
+def test_in_doubt_the_region_is_the_whole(change):
+    torch.manual_seed(0)
+    bgr = room()
+    assert region.differing(change(bgr).clamp(0, 1), bgr) == region.whole(bgr)
+
+
+def test_followed_work_is_that_on_the_region_alone():
+    """Alpha is 0 elsewhere, the foreground is the frame, and the answers are those for the region cut out."""
+    model = network(refine_sample_pixels=10**6)
+    bgr = room(640, 896)
+    src = before(bgr, 1 - bgr[0, :, 400:480, 520:600], 400, 520)
+    sm = [model.reduced(x) for x in (src, bgr)]
+    found = region.differing(*sm)
+    assert found != region.whole(sm[0])
+    pha, fgr, pha_sm, _, err_sm, ref_sm = FastMatting(model, follow=True)(src, bgr)
+    near = region.Region(*(4 * edge for edge in found))
+    alone = FastMatting(model)(near.of(src), near.of(bgr))
+    assert (found.of(pha_sm) - alone[2]).abs().max() < TOLERANCE
+    inner = torch.zeros_like(pha, dtype=torch.bool)
+    near.of(inner)[:, :, 16:-16, 16:-16] = True
+    wanted = torch.zeros_like(pha)
+    near.of(wanted).copy_(alone[0])
+    assert ((pha - wanted).abs() * inner).max() < TOLERANCE and (pha * inner).any()
+    outer = torch.ones_like(pha)
+    near.of(outer).zero_()
+    outer = -F.max_pool2d(-outer, 17, 1, 8)
+    assert not (pha * outer).any() and not ((fgr - src) * outer).any()
+    assert err_sm.shape == pha_sm.shape and found.of(ref_sm).sum() > 0.9 * ref_sm.sum()
+
+
+@pytest.mark.needs_cuda
+@pytest.mark.parametrize("mode", ["sampling", "thresholding", "full"])
+def test_a_graph_answers_the_same_for_each_frame(mode):
+    model = network(refine_mode=mode).cuda()
+    fast = FastMatting(model)
+    graphed = GraphedMatting(fast)
+    src, bgr = (x.cuda() for x in pair(1, 96, 128))
+    first = graphed(src, bgr)
+    kept = [x.clone() for x in first]
+    for given in ((bgr, src), (src, bgr), (src[..., :64], bgr[..., :64])):
+        for a, b in zip(graphed(*given), fast(*given), strict=True):
+            assert (a - b).abs().max() < 0.01
+    for a, b in zip(first, kept, strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.needs_cuda
+def test_cuda_answers_as_the_cpu_does():
+    src, bgr = pair(1, 96, 128)
+    model = network()
+    wanted = model(src, bgr)
+    got = FastMatting(model.cuda(), torch.float16)(src.cuda(), bgr.cuda())
+    for a, b in zip(wanted[:5], got, strict=False):
+        assert (a - b.cpu()).abs().mean() < 0.02

@@ -1,7 +1,7 @@
 """Our network beside the published code: same weights, same pictures, in turns; and how far from the machine's limit.
 
     python tools/bench.py network                                      HD and 4K, MobileNetV2 and ResNet-50
-    python tools/bench.py network --sizes hd --backbones mobilenetv2 --rvm data/peers --table README.md
+    python tools/bench.py network --sizes hd small 4k --rvm data/peers --table README.md
 
 Frame and plate are the sample clip's, enlarged; they are float32 tensors on the device before the clock starts, and the
 answers stay there. MobileNetV2 has the bundled weights, other backbones have made-up ones, so that their answers are
@@ -43,6 +43,7 @@ PUBLISHED, PLAIN, RVM = "published code", "ours, plain", "RobustVideoMatting, ON
 PARTS = {"base": ("_features", "_visible"), "refiner": ("_around", "_refine")}
 REST = "resampling and the rest"
 FRAME = 30  # of the sample clip
+NOISE = 0.01  # sigma, of a camera, in 0..1
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Setting:
         scale: of the base network.
         pixels: that are refined.
         ratio: RobustVideoMatting's of its README; None: none is named.
+        subject: how large the sample clip's subject is, 1 as it is there; a smaller one is laid over the plate, with
+            noise, and work follows it as well.
     """
 
     label: str
@@ -62,11 +65,13 @@ class Setting:
     scale: float
     pixels: int
     ratio: float | None = None
+    subject: float = 1.0
 
 
 # Source: Lin et al. 2021, section 5, and the README of RobustVideoMatting.
 SETTINGS = {
     "hd": Setting("HD", (1080, 1920), 1 / 4, 80_000, 0.25),
+    "small": Setting("HD, small subject", (1080, 1920), 1 / 4, 80_000, 0.25, subject=0.6),
     "4k": Setting("4K", (2160, 3840), 1 / 8, 320_000, 0.125),
 }
 
@@ -119,7 +124,7 @@ class Ceilings:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
-    parser.add_argument("--sizes", nargs="+", choices=SETTINGS, default=list(SETTINGS), help="default: all")
+    parser.add_argument("--sizes", nargs="+", choices=SETTINGS, default=["hd", "4k"], help="default: hd 4k")
     backbones = ["mobilenetv2", "resnet50"]
     parser.add_argument("--backbones", nargs="+", choices=BACKBONES, default=backbones, help="default: %(default)s")
     parser.add_argument("--device", default="auto", help="default: %(default)s")
@@ -174,6 +179,10 @@ def measure(
         name = f"ours, fast, {str(dtype).removeprefix('torch.')}"
         fast[name] = FastMatting(model, dtype)
         rivals[name] = lambda answer=fast[name]: answer(*packed)
+        if setting.subject < 1:
+            following = f"{name}, --region auto"
+            fast[following] = FastMatting(model, dtype, follow=True)
+            rivals[following] = lambda answer=fast[following]: answer(*packed)
     if rvm is not None and setting.ratio is not None and device.type == "cpu":
         rivals[RVM] = robust_video_matting(rvm, setting.ratio, src)
     with torch.inference_mode():
@@ -190,11 +199,28 @@ def measure(
 
 def pictures(setting: Setting, device: torch.device) -> list[torch.Tensor]:
     """A frame of the sample clip and its plate, ``(1, 3, H, W)``."""
-    with open_source(SAMPLE / "clip.mp4") as source:
-        frame = next(frame.pixels for index, frame in enumerate(source) if index == FRAME)
-    plate = cv2.cvtColor(cv2.imread(str(SAMPLE / "plate.jpg")), cv2.COLOR_BGR2RGB)
-    larger = [cv2.resize(x, setting.size[::-1], interpolation=cv2.INTER_CUBIC) for x in (frame, plate)]
-    return [torch.from_numpy(x).permute(2, 0, 1)[None].float().div(255).contiguous().to(device) for x in larger]
+    frame, alpha = (_frame(SAMPLE / name, setting.size) for name in ("clip.mp4", "alpha.mp4"))
+    plate = _tensor(cv2.cvtColor(cv2.imread(str(SAMPLE / "plate.jpg")), cv2.COLOR_BGR2RGB), setting.size)
+    if setting.subject < 1:
+        src, pha = (F.interpolate(x, scale_factor=setting.subject, mode="area") for x in (frame, alpha))
+        noise = torch.randn(plate.shape, generator=torch.Generator().manual_seed(0)) * NOISE
+        frame = (plate + noise).clamp(0, 1)
+        place = frame[:, :, -src.shape[2] :, : src.shape[3]]
+        place.copy_(pha * src + (1 - pha) * place)
+        rows, columns = (pha[0, 0].amax(dim=dim).gt(0.5).sum().item() for dim in (1, 0))
+        area = rows * columns / (frame.shape[2] * frame.shape[3])
+        print(f"the subject and what is right and left of it, above and below it, fill {area:.0%} of the frame")
+    return [frame.to(device), plate.to(device)]
+
+
+def _frame(path: Path, size: tuple[int, int]) -> torch.Tensor:
+    with open_source(path) as source:
+        return _tensor(next(frame.pixels for index, frame in enumerate(source) if index == FRAME), size)
+
+
+def _tensor(pixels: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
+    larger = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_CUBIC)
+    return torch.from_numpy(larger).permute(2, 0, 1)[None].float().div(255).contiguous()
 
 
 def network(setting: Setting, backbone: str) -> MattingRefine:
