@@ -36,7 +36,7 @@ typecheck: .venv/developing
 	$(BIN)/mypy
 
 bench: install
-	$(BIN)/python tools/bench.py
+	$(BIN)/python tools/bench.py memory
 
 clean:
 	rm -rf .venv build demo *.egg-info .pytest_cache .mypy_cache .ruff_cache

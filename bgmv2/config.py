@@ -13,6 +13,7 @@ RefineMode = Literal["sampling", "thresholding", "full"]
 AlignMode = Literal["off", "first", "every"]
 UpdateMode = Literal["on", "off"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+RegionMode = Literal["off", "auto"]
 Precision = Literal["auto", "float32", "float16", "bfloat16"]
 DeinterlaceMode = Literal["auto", "off"]
 Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
@@ -222,6 +223,8 @@ class RunConfig:
         pixels: pixels to refine in `sampling`; None chooses by the frame's size.
         threshold: predicted error above which `thresholding` refines; None takes the weights' own.
         mirror: the network sees each frame mirrored as well, and the two answers are averaged; takes twice the time.
+        region: `auto` lets the network look only where frame and plate differ, on the CPU. A small subject takes a
+            fraction of the time, but alpha changes in places.
 
     Raises:
         ValueError: a value is out of its range. Whether the device is there is only seen where it is used.
@@ -237,8 +240,11 @@ class RunConfig:
     pixels: int | None = None
     threshold: float | None = None
     mirror: bool = False
+    region: RegionMode = "off"
 
     def __post_init__(self) -> None:
+        if self.region not in get_args(RegionMode):
+            raise ValueError(f"for the region there are {', '.join(get_args(RegionMode))}, got {self.region}")
         if self.precision not in get_args(Precision):
             raise ValueError(f"there are the precisions {', '.join(get_args(Precision))}, got {self.precision}")
         if self.align not in get_args(AlignMode):

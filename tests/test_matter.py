@@ -182,7 +182,7 @@ def test_too_little_memory_is_told_in_one_line(weights, pair, monkeypatch):
     def hungry(*_):
         raise torch.cuda.OutOfMemoryError("tried to allocate 80 GiB\nand 2 MiB")
 
-    monkeypatch.setattr(matter.model, "forward", hungry)
+    monkeypatch.setattr(matter, "_answer", hungry)
     with pytest.raises(DeviceError, match="^cpu has too little memory for 64x48: [^\n]*$"):
         matter.matte(pair[0], plate=pair[1])
 
@@ -209,3 +209,15 @@ def test_a_mirror_image_is_answered_in_the_mirror(weights, pair, width):
     again = both.matte(frame.flip(-1), plate=plate.flip(-1))
     assert_same([again.pha.flip(-1)], [mean.pha])
     assert both.fingerprint != matter.fingerprint == Matter(weights, "cpu").fingerprint
+
+
+def test_work_that_follows_the_subject_is_asked_for(weights, picture):
+    """Nothing differs in most of the frame: there, alpha is 0 whatever the weights."""
+    plate = picture(1, 640, 480)
+    frame = plate.copy()
+    frame[400:, :80] = 255 - frame[400:, :80]
+    off, auto = (Matter.from_config(RunConfig(weights=str(weights), device="cpu", region=x)) for x in ("off", "auto"))
+    assert off.fingerprint != auto.fingerprint
+    assert off.matte(frame, plate=plate).pha[..., :100, 400:].any()
+    pha = auto.matte(frame, plate=plate).pha
+    assert not pha[..., :100, 400:].any() and pha[..., 400:, :80].any()

@@ -9,13 +9,13 @@ All are scored like `bgmv2 eval --predictions`. Needs `pip install .[peers]`, an
 from __future__ import annotations
 
 import argparse
-import re
 import subprocess
 from pathlib import Path
 
 import cv2
 import numpy as np
 from peers import PEERS, Method, Scene
+from tables import put, rows
 from tqdm import tqdm
 
 from bgmv2 import evaluate
@@ -26,7 +26,6 @@ from bgmv2.matter import Matter
 from bgmv2.video.images import read_image, write_image
 
 BEGIN, END = "<!-- peers: made by tools/compare_peers.py -->", "<!-- peers: end -->"
-PLACE = f"{re.escape(BEGIN)}\n.*?{re.escape(END)}"
 OURS = "bgmv2"
 HAIR, CROP, SHOWN = "hair", 400, 3
 COLOURS = ((255, 0, 200), (0, 220, 255), (255, 230, 0))
@@ -87,24 +86,13 @@ def markdown(benchmark: Benchmark, results: dict[str, list[Score]], weights: str
             f"Stills: {stills}, clips: {len(benchmark.items) - stills}, seed: {benchmark.seed}; lower is better. "
             f"{evaluate.LEGEND}.",
             "",
-            *_rows(["method", "needs", *heads], overall),
+            *rows(["method", "needs", *heads], overall),
             "",
             "Mean MAD by category:",
             "",
-            *_rows(["method", *categories], by_category),
+            *rows(["method", *categories], by_category),
         ]
     )
-
-
-def put(text: str, document: str) -> str:
-    """Replace what stands between a document's markers.
-
-    Raises:
-        ValueError: it has none.
-    """
-    if not re.search(PLACE, document, re.DOTALL):
-        raise ValueError(f"there is no place for the table: put {BEGIN} and {END} on lines of their own")
-    return re.sub(PLACE, lambda _: f"{BEGIN}\n\n{text}\n\n{END}", document, flags=re.DOTALL)
 
 
 def hair_sheet(benchmark: Benchmark, folders: dict[str, Path]) -> np.ndarray:
@@ -132,11 +120,6 @@ def hair_sheet(benchmark: Benchmark, folders: dict[str, Path]) -> np.ndarray:
     return np.rint(np.clip(np.vstack(rows), 0, 1) * 255).astype(np.uint8)
 
 
-def _rows(heads: list[str], rows: list[list[str]]) -> list[str]:
-    lines = [heads, ["---"] + ["---:" if row and row[0].isdigit() else "---" for row in rows[0][1:]], *rows]
-    return ["| " + " | ".join(line) + " |" for line in lines]
-
-
 def main() -> None:
     """Read the flags, predict, score, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -149,7 +132,7 @@ def main() -> None:
     args = parser.parse_args()
     try:
         if args.table is not None:
-            put("", args.table.read_text(encoding="utf-8"))  # says now that there is no place for it
+            put("", args.table.read_text(encoding="utf-8"), BEGIN, END)  # says now that there is no place for it
         benchmark = evaluate.load_benchmark(args.benchmark)
         store = args.peers / f"predictions-{benchmark.sha256[:12]}"
         matter = Matter(args.weights, args.device)
@@ -161,7 +144,7 @@ def main() -> None:
         text = markdown(benchmark, results, Path(args.weights).name if args.weights else "bundled weights")
         print(text)
         if args.table is not None:
-            args.table.write_text(put(text, args.table.read_text(encoding="utf-8")), encoding="utf-8")
+            args.table.write_text(put(text, args.table.read_text(encoding="utf-8"), BEGIN, END), encoding="utf-8")
         if args.hair is not None:
             write_image(args.hair, hair_sheet(benchmark, {n: folders[n] for n in (OURS, "modnet")}), overwrite=True)
     except (Bgmv2Error, ImportError, OSError, ValueError, subprocess.CalledProcessError) as error:

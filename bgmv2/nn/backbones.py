@@ -74,15 +74,24 @@ class MobileNetV2Encoder(MobileNetV2):
 
 
 class Backbone(NamedTuple):
-    """A row of `BACKBONES`: how to build the encoder, its deepest channels, and those of the skips x3, x2, x1, x0."""
+    """A row of `BACKBONES`.
+
+    Args:
+        build: makes the encoder.
+        channels: of its deepest map.
+        skips: channels of the skips x3, x2, x1, x0.
+        late: name of the first part of it that may compute in low precision, None if there is no such part. Early
+            ones tell small differences between frame and plate from large values.
+    """
 
     build: Callable[[], nn.Module]
     channels: int
     skips: tuple[int, int, int, int]
+    late: str | None
 
 
 BACKBONES: dict[str, Backbone] = {
-    "mobilenetv2": Backbone(MobileNetV2Encoder, 320, (32, 24, 16, 6)),
-    "resnet50": Backbone(lambda: ResNetEncoder([3, 4, 6, 3]), 2048, (512, 256, 64, 6)),
-    "resnet101": Backbone(lambda: ResNetEncoder([3, 4, 23, 3]), 2048, (512, 256, 64, 6)),
+    "mobilenetv2": Backbone(MobileNetV2Encoder, 320, (32, 24, 16, 6), None),
+    "resnet50": Backbone(lambda: ResNetEncoder([3, 4, 6, 3]), 2048, (512, 256, 64, 6), "layer1"),
+    "resnet101": Backbone(lambda: ResNetEncoder([3, 4, 23, 3]), 2048, (512, 256, 64, 6), "layer1"),
 }

@@ -35,12 +35,16 @@ class Decoder(nn.Module):
     def forward(
         self, x4: torch.Tensor, x3: torch.Tensor, x2: torch.Tensor, x1: torch.Tensor, x0: torch.Tensor
     ) -> torch.Tensor:
-        x = self.relu(self.bn1(self.conv1(_join(x4, x3))))  # 1/8
-        x = self.relu(self.bn2(self.conv2(_join(x, x2))))  # 1/4
-        x = self.relu(self.bn3(self.conv3(_join(x, x1))))  # 1/2
-        return self.conv4(_join(x, x0))  # 1/1
+        return self.conv4(join(self.raised(x4, x3, x2, x1), x0))  # 1/1
+
+    def raised(self, x4: torch.Tensor, x3: torch.Tensor, x2: torch.Tensor, x1: torch.Tensor) -> torch.Tensor:
+        """Like `forward`, but for the last step: ``(B, channels[3], H/2, W/2)``."""
+        x = self.relu(self.bn1(self.conv1(join(x4, x3))))  # 1/8
+        x = self.relu(self.bn2(self.conv2(join(x, x2))))  # 1/4
+        return self.relu(self.bn3(self.conv3(join(x, x1))))  # 1/2
 
 
-def _join(x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+def join(x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+    """Bring x to the size of the encoder's map, and put both together."""
     x = F.interpolate(x, size=skip.shape[2:], mode="bilinear", align_corners=False)
     return torch.cat([x, skip], dim=1)

@@ -91,11 +91,7 @@ class MattingRefine(MattingBase):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         check_pair(src, bgr)
         height, width = src.shape[2], src.shape[3]
-        pad = [0, -width % patches.PATCH, 0, -height % patches.PATCH]
-        if pad[1] > 0 or pad[3] > 0:
-            src = F.pad(src, pad, mode="replicate")
-            bgr = F.pad(bgr, pad, mode="replicate")
-
+        src, bgr = padded(src), padded(bgr)
         src_sm, bgr_sm = self.reduced(src), self.reduced(bgr)
         pha_sm, residual_sm, err_sm, hid_sm = self.coarse(src_sm, bgr_sm)
 
@@ -108,6 +104,12 @@ class MattingRefine(MattingBase):
         """Bring pictures ``(B, 3, H, W)`` to the size at which the base network sees them."""
         size = [max(1, int(x.shape[2] * self.backbone_scale)), max(1, int(x.shape[3] * self.backbone_scale))]
         return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+def padded(x: torch.Tensor) -> torch.Tensor:
+    """Repeat the last row and column of pictures ``(B, C, H, W)`` until H and W are multiples of a patch."""
+    pad = [0, -x.shape[3] % patches.PATCH, 0, -x.shape[2] % patches.PATCH]
+    return F.pad(x, pad, mode="replicate") if pad[1] > 0 or pad[3] > 0 else x
 
 
 def to_unit(x: torch.Tensor, learning: bool) -> torch.Tensor:

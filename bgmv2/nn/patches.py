@@ -25,13 +25,22 @@ def select(err: torch.Tensor, mode: str, count: int, threshold: float) -> torch.
         ``(B, 1, H/4, W/4)`` of err's type, 1 for the chosen patches and 0 for the others.
     """
     if mode == "sampling":
-        flat = err.flatten(1)
-        largest = flat.topk(min(count, flat.shape[1]), dim=1, sorted=False).indices
-        chosen = torch.zeros_like(flat).scatter_(1, largest, 1.0)
-        return chosen.mul_(flat.gt(0).to(err.dtype)).view_as(err)
+        indices, valid = largest(err, count)
+        return torch.zeros_like(err).flatten(1).scatter_(1, indices, valid.to(err.dtype)).view_as(err)
     if mode == "thresholding":
         return err.gt(threshold).to(err.dtype)
     return torch.ones_like(err)
+
+
+def largest(err: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Find the `count` largest errors of each picture ``(B, 1, h, w)``, or all if there are fewer.
+
+    Returns:
+        Where they are, ``(B, count)`` indices into h * w, in no order, and whether they are more than 0.
+    """
+    flat = err.flatten(1)
+    top = flat.topk(min(count, flat.shape[1]), dim=1, sorted=False)
+    return top.indices, top.values.gt(0)
 
 
 def crop(x: torch.Tensor, places: Places, size: int, margin: int) -> torch.Tensor:

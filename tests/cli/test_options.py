@@ -62,6 +62,11 @@ def test_bfloat16_on_the_cpu_is_nearly_float32(convert, scene):
     assert 0 < np.abs(grey(scene.out / "a") - grey(scene.out / "b")).mean() < 4
 
 
+def test_a_region_is_off_or_auto(convert, scene):
+    assert convert("--pha", scene.out / "a", "--region", "auto").code == 0
+    assert "invalid choice: 'on'" in convert("--pha", scene.out / "b", "--region", "on").err
+
+
 def test_float16_on_the_cpu_is_refused(convert, scene):
     before = scene.snapshot()
     answer = convert("--pha", scene.out / "pha.mp4", "--precision", "float16")

@@ -106,9 +106,12 @@ def test_the_tables_stand_between_the_markers(compare, benchmark_folder):
     assert len(rows) == 4 and rows[0].count("|") == header.count("|")
     assert "| method | static | shadow | clip |" in lines
     before = f"before\n{compare.BEGIN}\nold\n{compare.END}\nafter\n"
-    assert compare.put(text, before) == f"before\n{compare.BEGIN}\n\n{text}\n\n{compare.END}\nafter\n"
+    assert (
+        compare.put(text, before, compare.BEGIN, compare.END)
+        == f"before\n{compare.BEGIN}\n\n{text}\n\n{compare.END}\nafter\n"
+    )
     with pytest.raises(ValueError, match="no place for the table"):
-        compare.put(text, "nothing")
+        compare.put(text, "nothing", compare.BEGIN, compare.END)
 
 
 def test_the_sheet_of_hair_shows_frame_truth_and_each_alpha(compare, benchmark_folder, tmp_path, monkeypatch):

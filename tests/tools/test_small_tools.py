@@ -26,7 +26,7 @@ def grey_clip(tmp_path):
 
 def test_a_clip_is_repeated_without_a_gap(tmp_path, grey_clip, load_tool):
     clip, target = grey_clip("a.mp4", 20), tmp_path / "b.mp4"
-    load_tool("bench").repeat(clip, 3, target)
+    load_tool("benching.memory").repeat(clip, 3, target)
     with open_source(target) as source:
         frames = list(source)
     assert [round(frame.pixels.mean() / 20) for frame in frames] == list(range(10)) * 3

@@ -1,0 +1,220 @@
+"""`FastMatting` answers what `MattingRefine` answers."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from bgmv2.config import ModelConfig
+from bgmv2.nn import patches, region, windows
+from bgmv2.nn.backbones import BACKBONES
+from bgmv2.nn.fast import FastMatting
+from bgmv2.nn.graphs import GraphedMatting
+from bgmv2.nn.matting import MattingRefine
+
+TOLERANCE = 1e-3
+
+
+def network(backbone="mobilenetv2", **choices):
+    """A network whose weights nobody trained; alpha and error are spread around 1/2, and normalised as if trained."""
+    torch.manual_seed(0)
+    choices = {"backbone_scale": 0.25, "refine_sample_pixels": 640, "refine_threshold": 0.5, **choices}
+    model = MattingRefine(ModelConfig(backbone, **choices))
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    nn.init.normal_(model.decoder.conv4.weight, std=0.02)
+    nn.init.normal_(model.refiner.conv4.weight, std=0.05)
+    with torch.no_grad():
+        model.decoder.conv4.weight[4] *= 0.2  # so that no errors are cut to one same value
+        model.decoder.conv4.bias.copy_(torch.full((37,), 0.5))
+        model.refiner.conv4.bias.copy_(torch.tensor([0.5, 0.0, 0.0, 0.0]))
+        model.refiner.mode, model.backbone_scale = "full", 0.5
+        model.train()(*pair(2, 128, 128))
+    model.refiner.mode, model.backbone_scale = model.config.refine_mode, model.config.backbone_scale
+    return model.eval()
+
+
+def pair(batch, height, width):
+    g = torch.Generator().manual_seed(7)
+    return [torch.rand(batch, 3, height, width, generator=g) for _ in range(2)]
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients():
+    with torch.inference_mode():
+        yield
+
+
+def assert_same(model, src, bgr, **choices):
+    before = src.clone(), bgr.clone()
+    wanted, got = model(src, bgr), FastMatting(model, **choices)(src, bgr)
+    assert torch.equal(src, before[0]) and torch.equal(bgr, before[1])
+    for a, b in zip(wanted[2:5], got[2:5], strict=True):
+        assert a.shape == b.shape and (a - b).abs().max() <= TOLERANCE
+    # Two patches of nearly the same error may swap their places among the chosen.
+    same = wanted[5] == got[5]
+    assert same.float().mean() >= 0.99
+    same = F.interpolate(same.float(), scale_factor=4.0, mode="nearest").bool()[..., : src.shape[2], : src.shape[3]]
+    for a, b in zip(wanted[:2], got[:2], strict=True):
+        assert a.shape == b.shape and b.dtype == torch.float32
+        assert ((a - b).abs() * same).max() <= TOLERANCE
+    return got
+
+
+@pytest.mark.parametrize("fixed", [False, True], ids=["counted", "fixed"])
+@pytest.mark.parametrize("mode", ["sampling", "thresholding", "full"])
+@pytest.mark.parametrize("kernel_size", [1, 3])
+def test_all_modes_answer_the_same(mode, kernel_size, fixed):
+    model = network(refine_mode=mode, refine_kernel_size=kernel_size)
+    ref = assert_same(model, *pair(2, 96, 128), fixed=fixed)[5]
+    assert 0 < ref.mean() <= 1
+
+
+@pytest.mark.parametrize("scale", [1 / 2, 1 / 4, 1 / 8, 0.3])
+@pytest.mark.parametrize("size", [(96, 160), (92, 132), (61, 90), (33, 17), (5, 3), (1, 1)], ids=str)
+def test_any_size_and_scale_answers_the_same(size, scale):
+    for fixed in (False, True):
+        assert_same(network(backbone_scale=scale), *pair(1, *size), fixed=fixed)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_any_backbone_answers_the_same(backbone):
+    assert_same(network(backbone), *pair(1, 64, 96))
+
+
+@pytest.mark.parametrize("kept", [1, 2, 8, 600])
+def test_few_patches_and_many_are_refined_in_tiles_of_any_size(kept):
+    assert assert_same(network(refine_sample_pixels=16 * kept), *pair(1, 96, 128))[5].sum() == kept
+
+
+def test_where_nothing_is_to_be_refined_the_coarse_answer_stands():
+    model = network()
+    model.decoder.conv4.bias[4] -= 100
+    for fixed in (False, True):
+        assert not assert_same(model, *pair(2, 48, 64), fixed=fixed)[5].any()
+
+
+def test_settings_are_those_of_the_model_now():
+    model = network()
+    fast = FastMatting(model)
+    model.backbone_scale, model.refiner.sample_pixels = 0.5, 32
+    _, _, pha_sm, _, _, ref_sm = fast(*pair(1, 64, 64))
+    assert pha_sm.shape[2:] == (32, 32) and ref_sm.sum() == 2
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_bfloat16_comes_near(backbone):
+    model = network(backbone, refine_mode="thresholding", refine_threshold=0.0)
+    src, bgr = pair(1, 64, 96)
+    wanted, got = model(src, bgr), FastMatting(model, torch.bfloat16)(src, bgr)
+    for a, b in zip(wanted, got, strict=True):
+        assert b.dtype == torch.float32
+        assert (a - b).abs().mean() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("size", "margin", "ratio"), [(4, 6, 1), (16, 2, 1), (4, 0, 2), (8, 3, 2), (8, 3, 4), (8, 1, 8)]
+)
+def test_windows_are_those_cut_out_of_the_upsampled_map(size, margin, ratio):
+    x = torch.rand(2, 5, 32, 48).contiguous(memory_format=torch.channels_last)
+    whole = F.interpolate(x, scale_factor=float(ratio), mode="bilinear") if ratio > 1 else x
+    cells = [torch.arange(n) for n in (2, whole.shape[2] // size, whole.shape[3] // size)]
+    places = tuple(place.flatten() for place in torch.meshgrid(*cells, indexing="ij"))
+    wanted = patches.crop(whole, places, size, margin)
+    got = windows.enlarged(windows.onto(x), places, 32, 48, size=size, margin=margin, ratio=ratio)
+    assert (wanted - got).abs().max() < 1e-6
+    if ratio == 1:
+        assert torch.equal(windows.plain(x, places, size=size, margin=margin), wanted)
+
+
+def before(bgr, subject, top, left):
+    """A subject ``(3, h, w)`` before plates."""
+    src = bgr.clone()
+    src[:, :, top : top + subject.shape[1], left : left + subject.shape[2]] = subject
+    return src
+
+
+def room(height=400, width=560):
+    """Smooth, as a coarse picture of a room is."""
+    small = torch.rand(1, 3, 9, 13, generator=torch.Generator().manual_seed(1))
+    return F.interpolate(small, size=(height, width), mode="bicubic").clamp(0.1, 0.9)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda x: 1 - x, id="another colour"),
+        pytest.param(lambda x: x + 0.03, id="faint"),
+        pytest.param(lambda x: x.mean() + 0.2 * torch.randn(x.shape), id="the room's mean colour"),
+    ],
+)
+def test_the_region_holds_a_subject_and_no_noise(change, noise):
+    torch.manual_seed(0)
+    bgr = room()
+    src = before(bgr, change(bgr[0, :, 200:240, 320:350]), 200, 320)
+    found = region.differing((src + noise * torch.randn(src.shape)).clamp(0, 1), bgr)
+    assert found.top <= 200 - region.MARGIN // 2 and found.bottom >= 240 + region.MARGIN // 2
+    assert found.left <= 320 - region.MARGIN // 2 and found.right >= 350 + region.MARGIN // 2
+    assert (found.bottom - found.top) * (found.right - found.left) < 400 * 560 / 2
+    assert all(edge % region.STRIDE == 0 for edge in found)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda x: x * 1.1, lambda x: x.roll(40, dims=3), lambda x: x, lambda x: x + 0.1 * torch.randn(x.shape)]
+)
+def test_in_doubt_the_region_is_the_whole(change):
+    torch.manual_seed(0)
+    bgr = room()
+    assert region.differing(change(bgr).clamp(0, 1), bgr) == region.whole(bgr)
+
+
+def test_followed_work_is_that_on_the_region_alone():
+    """Alpha is 0 elsewhere, the foreground is the frame, and the answers are those for the region cut out."""
+    model = network(refine_sample_pixels=10**6)
+    bgr = room(640, 896)
+    src = before(bgr, 1 - bgr[0, :, 400:480, 520:600], 400, 520)
+    sm = [model.reduced(x) for x in (src, bgr)]
+    found = region.differing(*sm)
+    assert found != region.whole(sm[0])
+    pha, fgr, pha_sm, _, err_sm, ref_sm = FastMatting(model, follow=True)(src, bgr)
+    near = region.Region(*(4 * edge for edge in found))
+    alone = FastMatting(model)(near.of(src), near.of(bgr))
+    assert (found.of(pha_sm) - alone[2]).abs().max() < TOLERANCE
+    inner = torch.zeros_like(pha, dtype=torch.bool)
+    near.of(inner)[:, :, 16:-16, 16:-16] = True
+    wanted = torch.zeros_like(pha)
+    near.of(wanted).copy_(alone[0])
+    assert ((pha - wanted).abs() * inner).max() < TOLERANCE and (pha * inner).any()
+    outer = torch.ones_like(pha)
+    near.of(outer).zero_()
+    outer = -F.max_pool2d(-outer, 17, 1, 8)
+    assert not (pha * outer).any() and not ((fgr - src) * outer).any()
+    assert err_sm.shape == pha_sm.shape and found.of(ref_sm).sum() > 0.9 * ref_sm.sum()
+
+
+@pytest.mark.needs_cuda
+@pytest.mark.parametrize("mode", ["sampling", "thresholding", "full"])
+def test_a_graph_answers_the_same_for_each_frame(mode):
+    model = network(refine_mode=mode).cuda()
+    fast = FastMatting(model)
+    graphed = GraphedMatting(fast)
+    src, bgr = (x.cuda() for x in pair(1, 96, 128))
+    first = graphed(src, bgr)
+    kept = [x.clone() for x in first]
+    for given in ((bgr, src), (src, bgr), (src[..., :64], bgr[..., :64])):
+        for a, b in zip(graphed(*given), fast(*given), strict=True):
+            assert (a - b).abs().max() < 0.01
+    for a, b in zip(first, kept, strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.needs_cuda
+def test_cuda_answers_as_the_cpu_does():
+    src, bgr = pair(1, 96, 128)
+    model = network()
+    wanted = model(src, bgr)
+    got = FastMatting(model.cuda(), torch.float16)(src.cuda(), bgr.cuda())
+    for a, b in zip(wanted[:5], got, strict=False):
+        assert (a - b.cpu()).abs().mean() < 0.02
