@@ -324,7 +324,7 @@ def matte_against(
     if plate.seen is not None or alignment.moves or size != tuple(plate.bgr.shape[1:]):
         matte = matte._replace(pha=continue_subject(matte.pha, covered))
     if keeper is not None:
-        keeper.learn(src, matte.pha, bgr, alignment)
+        keeper.learn(src, matte.pha, bgr, covered, alignment)
     return matte, bgr, covered
 
 

@@ -10,6 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 
 from bgmv2.config import RunConfig
 from bgmv2.errors import Bgmv2Warning, DamagedRunError, OutputError, OutputExistsError
@@ -53,6 +54,29 @@ def test_marks_take_no_memory(outputs):
         job.mark(replace(MARK, frames=frames, aligner={"evidence": [[frames, 0.5]] * 1000}))
     assert len(pickle.dumps(job)) < 2 * len(pickle.dumps(job.last))
     assert job.after(7).frames == 7
+
+
+@pytest.mark.parametrize("keeps_all", [False, True])
+def test_tensors_are_kept_with_their_mark(outputs, keeps_all):
+    job = Job(outputs, SETTINGS, resume=False, overwrite=False, keeps_all=keeps_all)
+    assert job.tensors(Mark(0)) == {}
+    tensors = [{"drift": torch.rand(1, 3, 4, 5), "count": torch.arange(6, dtype=torch.uint8)} for _ in range(2)]
+    first = job.mark(MARK, tensors[0])
+    second = job.mark(replace(first, frames=480), tensors[1])
+    third = job.mark(replace(second, whole=True))
+    assert third.kept == second.kept != first.kept
+    again = begin(outputs, resume=True)
+    found = again.tensors(again.last)
+    assert found.keys() == tensors[1].keys() and all(torch.equal(found[name], tensors[1][name]) for name in found)
+    if keeps_all:
+        assert torch.equal(again.tensors(again.after(1))["drift"], tensors[0]["drift"])
+    else:
+        with pytest.raises(DamagedRunError, match="start anew with --overwrite"):
+            again.tensors(again.after(1))
+    file = again.folder / third.kept
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    with pytest.raises(DamagedRunError, match="start anew with --overwrite"):
+        again.tensors(again.last)
 
 
 def test_an_unfinished_run_is_not_replaced_unasked(outputs):

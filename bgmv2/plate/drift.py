@@ -52,12 +52,20 @@ class Drift:
         """Return the field as a frame shows it, ``(1, 3, rows, columns)``; None if nothing is known to have changed."""
         return None if self._logs is None else self._moved(self._logs, self._to_frame(alignment), self._small)[0]
 
-    def learn(self, src: torch.Tensor, bgr: torch.Tensor, free: torch.Tensor, alignment: Alignment) -> None:
+    def learn(
+        self,
+        src: torch.Tensor,
+        bgr: torch.Tensor,
+        covered: torch.Tensor,
+        free: torch.Tensor,
+        alignment: Alignment,
+    ) -> None:
         """Follow what a frame shows of the background.
 
         Args:
             src: ``(1, 3, h, w)`` frame, 0..1.
             bgr: ``(1, 3, h, w)`` the plate as it stands in the frame, drifted, 0..1.
+            covered: ``(1, 1, h, w)``, 1 where that shows the scene; made-up colours tell nothing of light.
             free: ``(1, 1, h, w)``, 1 where both surely show background.
             alignment: of the plate to the frame.
         """
@@ -70,7 +78,11 @@ class Drift:
         total = change if so_far is None else change + so_far
         as_filmed = total.abs().amax(dim=1, keepdim=True) < _AS_FILMED
         is_free = (F.adaptive_avg_pool2d(free, self._small) > _FREE) | as_filmed
-        known = is_free & (F.adaptive_avg_pool2d(tells, self._small) > _LEAST)
+        known = (
+            is_free
+            & (F.adaptive_avg_pool2d(covered, self._small) > _FREE)
+            & (F.adaptive_avg_pool2d(tells, self._small) > _LEAST)
+        )
         back = np.linalg.inv(self._to_frame(alignment))
         step, covered = self._moved(_SHARE * change * known, back, self._cells)
         step = step * covered

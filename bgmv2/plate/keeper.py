@@ -29,7 +29,7 @@ class Keeper:
 
         bgr, covered = keeper.place(alignment)
         matte = matter.matte(src, plate=bgr)
-        keeper.learn(src, matte.pha, bgr, alignment)
+        keeper.learn(src, matte.pha, bgr, covered, alignment)
     """
 
     def __init__(self, plate: Plate, size: tuple[int, int]):
@@ -55,13 +55,21 @@ class Keeper:
             plate, alignment = self._surroundings.widened(alignment)
         return place_plate_and_cover(plate.bgr[None], alignment, plate.seen, self._size, drift)
 
-    def learn(self, src: torch.Tensor, pha: torch.Tensor, bgr: torch.Tensor, alignment: Alignment) -> None:
+    def learn(
+        self,
+        src: torch.Tensor,
+        pha: torch.Tensor,
+        bgr: torch.Tensor,
+        covered: torch.Tensor,
+        alignment: Alignment,
+    ) -> None:
         """Take over what a frame shows of the background; of one in which the plate was not found, nothing.
 
         Args:
             src: ``(1, 3, H, W)`` frame, 0..1.
             pha: ``(1, 1, H, W)`` its alpha, 0..1.
             bgr: ``(1, 3, H, W)`` the plate as `place` brought it there.
+            covered: ``(1, 1, H, W)``, 1 where that shows the scene, as `place` said.
             alignment: of the plate to the frame.
         """
         if alignment.status == "held":
@@ -71,7 +79,7 @@ class Keeper:
             if self._surroundings is None:
                 self._surroundings = Surroundings(self._plate)
             self._surroundings.learn(unlit(src, alignment.light, self._drift.over(alignment)), free, alignment)
-        self._drift.learn(src, bgr, free, alignment)
+        self._drift.learn(src, bgr, covered, free, alignment)
 
     def state(self) -> dict[str, torch.Tensor]:
         """Return what was learned so far."""
