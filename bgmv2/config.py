@@ -21,6 +21,9 @@ FitMode = Literal["fill", "fit", "stretch"]
 EndMode = Literal["loop", "hold"]
 BlendMode = Literal["video", "linear"]
 
+DEFAULT_BACKDROP = "green"
+DEFAULT_SAMPLES = 9  # frames at which the plate doctor looks
+
 
 @dataclass(frozen=True)
 class ModelConfig:

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from bgmv2 import __version__, fingerprint
-from bgmv2.config import CheckConfig, CompositeConfig, EncodeConfig, ReadConfig, RunConfig
+from bgmv2.config import DEFAULT_BACKDROP, CheckConfig, CompositeConfig, EncodeConfig, ReadConfig, RunConfig
 from bgmv2.develop import Developed, Lab, Order, Pass, masks_of, open_layers, warn_ahead, warn_of_plate
 from bgmv2.errors import DamagedRunError, PlateError
 from bgmv2.job import Job, Mark, name_of
@@ -21,7 +21,8 @@ from bgmv2.matter import Matter
 from bgmv2.names import check_blend, check_repeatable, check_shadow, chosen, is_repeatable, keep_inputs, picture_jobs
 from bgmv2.plate.align import Aligner
 from bgmv2.plate.samples import check_twice_readable, most_frames
-from bgmv2.plate.sources import PlateSource, load_plate, make_plate, plate_of, save_plate
+from bgmv2.plate.sources import load_plate, make_plate, plate_of, save_plate
+from bgmv2.plate.words import PlateSource
 from bgmv2.progress import Bar, Pace, Progress, counted
 from bgmv2.report import Recorder, better, check_report
 from bgmv2.types import Frame, Plate, StrPath, VideoInfo
@@ -34,7 +35,6 @@ from bgmv2.video.sequence import find_sequence
 from bgmv2.video.sink import Sink, settle
 
 T = TypeVar("T")
-DEFAULT_BACKDROP = "green"
 WITH_SOUND = ("com", "fgr", "rgba")  # what is watched; alpha, error and patches are data
 # What the results are called inside of EXR pictures.
 LAYERS = {
@@ -107,7 +107,7 @@ def convert(
         clip: the video of the subject, as `bgmv2.video.open_source` takes it.
         plate: a picture of the clean background, filmed without the subject; or a text that says how one is made of
             the clip: ``auto``, ``median``, ``first:2s``, ``last:2s`` or ``at:12.5``, see
-            `bgmv2.plate.sources.PlateSource`. A picture that is called so is given as a `Path`, or as ``./auto``.
+            `bgmv2.plate.words.PlateSource`. A picture that is called so is given as a `Path`, or as ``./auto``.
         com: subject over the backdrop.
         pha: alpha, grey.
         fgr: the subject's own colours, without the old background's light at its edges; straight, for use with `pha`.

@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any, TypeVar, get_args
 
 from bgmv2.config import (
+    DEFAULT_BACKDROP,
     AlignMode,
     AlphaMode,
     BlendMode,
@@ -21,8 +22,7 @@ from bgmv2.config import (
     Preset,
     RefineMode,
 )
-from bgmv2.pipeline import DEFAULT_BACKDROP
-from bgmv2.plate.sources import PlateSource
+from bgmv2.plate.words import PlateSource
 from bgmv2.video import formats
 from bgmv2.video.timing import DEFAULT_RATE
 

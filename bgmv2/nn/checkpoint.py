@@ -88,7 +88,8 @@ def load_model(path: str | PathLike[str] | None = None, **overrides: Any) -> Mat
             return load_model(default, **overrides)
     config, state = load_checkpoint(path)
     config = replace(config, **{name: value for name, value in overrides.items() if value is not None})
-    model = MattingRefine(config)
+    with torch.device("meta"):  # what would be drawn here, the weights replace
+        model = MattingRefine(config)
     load_strictly(model, state, origin=str(path))
     return model.eval()
 
@@ -111,7 +112,7 @@ def load_strictly(model: MattingBase, state: State, *, origin: str) -> None:
     for name in state:
         if name not in wanted:
             raise WeightsError(f"{origin} does not fit {model.config.backbone}: {name} has no place in it")
-    model.load_state_dict(state, strict=True)
+    model.load_state_dict(state, strict=True, assign=any(value.is_meta for value in wanted.values()))
 
 
 def _read_safetensors(path: Path) -> tuple[ModelConfig, dict[str, torch.Tensor]]:
