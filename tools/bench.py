@@ -3,6 +3,8 @@
     python tools/bench.py                                                    the sample clip, once and three times over
     python tools/bench.py --clip clip.mp4 --plate plate.png --times 1 10 100
 
+    python tools/bench.py pipeline                                           each stage alone, and all together
+
 Every run is the command as users start it, in a process of its own: an .mp4 with the clip's sound, ProRes, a folder of
 PNG and a report. What it prints are ratios within one run, because machines differ and are shared.
 """
@@ -18,6 +20,7 @@ import tempfile
 from pathlib import Path
 
 import av
+from benching import pipeline
 
 SAMPLE = Path(__file__).parent.parent / "tests" / "sample"
 COMMAND = "import sys; from bgmv2.cli import main; sys.exit(main())"
@@ -70,6 +73,10 @@ def run(clip: Path, plate: Path, device: str, folder: Path) -> tuple[dict, int]:
 def main() -> None:
     """Read the flags, run, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    if sys.argv[1:2] == ["pipeline"]:
+        pipeline.add_arguments(parser)
+        pipeline.run(parser.parse_args(sys.argv[2:]))
+        return
     parser.add_argument("--clip", type=Path, default=SAMPLE / "clip.mp4", help="default: the sample clip")
     parser.add_argument("--plate", type=Path, default=SAMPLE / "plate.jpg", help="default: its plate")
     parser.add_argument("--device", default="auto", help="default: %(default)s")
