@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = (
-    {"errors", "types", "config", "lazy"},
+    {"errors", "types", "config", "lazy", "memory"},
     {"nn", "video", "compose", "stream", "metrics", "fingerprint", "progress", "sheets"},
     {
         "plate",

@@ -22,6 +22,7 @@ from bgmv2.batch.planning import Plan, Task
 from bgmv2.batch.worker import Worker, in_one_line
 from bgmv2.errors import Bgmv2Warning
 from bgmv2.matter import choose_device
+from bgmv2.memory import keep_memory
 from bgmv2.nn.checkpoint import load_model
 from bgmv2.progress import Progress
 
@@ -176,6 +177,7 @@ def _work(line: connection.Connection, out: str, cores: int, device: str | None)
 
     warnings.simplefilter("ignore")
     warnings.simplefilter("always", Bgmv2Warning)
+    keep_memory()
     worker = Worker(Path(out), device=device)
     due = 0.0
     is_stopping = False

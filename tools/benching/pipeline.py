@@ -30,6 +30,7 @@ import torch
 from bgmv2 import Matter, RunConfig, compose
 from bgmv2.backdrop import open_backdrop
 from bgmv2.config import EncodeConfig
+from bgmv2.memory import keep_memory
 from bgmv2.plate.align import Aligner
 from bgmv2.plate.place import place_plate_and_cover
 from bgmv2.plate.sources import load_plate
@@ -133,6 +134,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measure and print."""
+    keep_memory()
     reports = []
     for name in args.sizes:
         with tempfile.TemporaryDirectory() as folder:
