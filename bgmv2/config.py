@@ -13,6 +13,7 @@ RefineMode = Literal["sampling", "thresholding", "full"]
 AlignMode = Literal["off", "first", "every"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "float16", "bfloat16"]
+Engine = Literal["auto", "torch", "onnxruntime", "openvino"]
 DeinterlaceMode = Literal["auto", "off"]
 Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
 CodecName = Literal["auto", "h264", "hevc", "av1", "vp9", "prores", "qtrle", "ffv1"]
@@ -22,6 +23,7 @@ EndMode = Literal["loop", "hold"]
 BlendMode = Literal["video", "linear"]
 
 DEFAULT_BACKDROP = "green"
+EXPORTS = {"torchscript": ".torchscript", "onnx": ".onnx", "openvino": ".xml"}  # what can be exported, and its suffix
 DEFAULT_SAMPLES = 9  # frames at which the plate doctor looks
 
 
@@ -216,7 +218,9 @@ class RunConfig:
         device: where the network runs; `auto` takes CUDA, then MPS, then the CPU.
         precision: number format of the network; `auto` is float16 on CUDA and float32 elsewhere.
         align: match the plate to the camera `off`, at the `first` frame only, or at `every` frame.
-        weights: path of a weights file; None takes those that come with bgmv2.
+        engine: what computes the network; `auto` is PyTorch for weights, and for a file of `bgmv2 export` its own
+            engine. The others than PyTorch compute on the CPU.
+        weights: path of a weights file, or of a file of `bgmv2 export`; None takes the weights that come with bgmv2.
         scale: the base network's scale; None chooses by the frame's size.
         refine: the refiner's mode; None takes the weights' own.
         pixels: pixels to refine in `sampling`; None chooses by the frame's size.
@@ -230,6 +234,7 @@ class RunConfig:
     device: str = "auto"
     precision: Precision = "auto"
     align: AlignMode = "every"
+    engine: Engine = "auto"
     weights: str | None = None
     scale: float | None = None
     refine: RefineMode | None = None
@@ -240,6 +245,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.precision not in get_args(Precision):
             raise ValueError(f"there are the precisions {', '.join(get_args(Precision))}, got {self.precision}")
+        if self.engine not in get_args(Engine):
+            raise ValueError(f"there are the engines {', '.join(get_args(Engine))}, got {self.engine}")
         if self.align not in get_args(AlignMode):
             raise ValueError(f"there are the alignments {', '.join(get_args(AlignMode))}, got {self.align}")
         network: dict[str, Any] = {

@@ -10,7 +10,8 @@ import torch
 
 from bgmv2 import fingerprint
 from bgmv2.config import RunConfig
-from bgmv2.errors import DeviceError
+from bgmv2.errors import DeviceError, WeightsError
+from bgmv2.export import Engine, Exported, engine_of, is_exported, open_exported, prepared
 from bgmv2.nn.checkpoint import load_model
 from bgmv2.types import Matte, Plate
 
@@ -23,7 +24,8 @@ class Matter:
     """Mattes pictures: weights, device and precision are chosen once, the rest follows each picture's size.
 
     Args:
-        weights: path of a weights file; None takes those that come with bgmv2.
+        weights: path of a weights file, or of an .onnx or .xml of `bgmv2 export`, in which all that is said of the
+            network is settled; None takes the weights that come with bgmv2.
         device: `auto` (CUDA, then MPS, then the CPU), `cpu`, `cuda`, ``cuda:1`` or `mps`.
         precision: `float32`, `float16`, `bfloat16`, or `auto`: float16 on CUDA and float32 elsewhere.
         scale: the base network sees the frame at this scale, up to 1/2; None takes the largest of 1/2, 1/4, 1/8... at
@@ -32,9 +34,10 @@ class Matter:
         pixels: pixels to refine in `sampling`; None takes a sixteenth of the frame.
         threshold: predicted error in 0..1 above which `thresholding` refines; None takes the weights' own.
         mirror: the network sees each frame mirrored as well, and the two answers are averaged; takes twice the time.
+        engine: `torch`; `onnxruntime` or `openvino`, which compute on the CPU; or `auto`, which chooses by `weights`.
 
     Raises:
-        WeightsError: the weights are missing, damaged or made for another network.
+        WeightsError: the weights are missing, damaged or made for another network or engine.
         DeviceError: the device is not there, or cannot compute in this precision.
 
     Example:
@@ -53,9 +56,27 @@ class Matter:
         pixels: int | None = None,
         threshold: float | None = None,
         mirror: bool = False,
+        engine: str = "auto",
     ):
-        self.device = choose_device(device)
-        self.dtype = _choose_dtype(precision, self.device)
+        self.engine = engine_of(weights, engine)
+        runs_torch = self.engine == "torch"
+        self.device = choose_device("cpu" if device == "auto" and not runs_torch else device)
+        if self.device.type != "cpu" and not runs_torch:
+            raise DeviceError(f"{self.engine} computes on the CPU here: take --device cpu, or --engine torch")
+        self.precision = _choose_dtype(precision, self.device)
+        # Other engines take float32, whatever they compute in.
+        self.dtype = self.precision if runs_torch else torch.float32
+        self._mirrors = mirror
+        self._scale_follows_size = scale is None
+        self._pixels_follow_size = pixels is None
+        self._given: tuple[Exported, Engine] | None = None
+        self._prepared: tuple[float, Engine] | None = None
+        if weights is not None and is_exported(weights):
+            if (scale, refine, pixels, threshold) != (None, None, None, None):
+                raise WeightsError(f"scale and refining are settled in {weights}: say them to bgmv2 export")
+            self._given = open_exported(weights, self.engine, self._said_precision)
+            self.config = self._given[0].config
+            return
         model = load_model(
             weights,
             backbone_scale=scale,
@@ -64,9 +85,7 @@ class Matter:
             refine_threshold=threshold,
         )
         self.model = model.to(self.device, self.dtype).to(memory_format=torch.channels_last)
-        self._mirrors = mirror
-        self._scale_follows_size = scale is None
-        self._pixels_follow_size = pixels is None
+        self.config = model.config
 
     @classmethod
     def from_config(cls, run: RunConfig) -> Matter:
@@ -80,21 +99,29 @@ class Matter:
             pixels=run.pixels,
             threshold=run.threshold,
             mirror=run.mirror,
+            engine=run.engine,
         )
 
     def __str__(self) -> str:
         """What was chosen, for people."""
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else str(self.device)
-        return f"{self.model.config.backbone} on {name} in {str(self.dtype).removeprefix('torch.')}"
+        by = "" if self.engine == "torch" else f" by {self.engine}"
+        return f"{self.config.backbone} on {name} in {self._said_precision}{by}"
+
+    @property
+    def _said_precision(self) -> str:
+        return str(self.precision).removeprefix("torch.")
 
     @property
     def fingerprint(self) -> str:
         """A name of all that its answers depend on: weights, settings, and where it computes."""
+        choices = [self.config, str(self), self._mirrors, self._scale_follows_size, self._pixels_follow_size]
+        if self._given is not None:
+            return fingerprint.of_values([self._given[0].texts(), *choices])
         digest = hashlib.sha256()
         for name, value in self.model.state_dict().items():
             digest.update(name.encode())
             digest.update(value.cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
-        choices = [self.model.config, str(self), self._mirrors, self._scale_follows_size, self._pixels_follow_size]
         return fingerprint.of_values([digest.hexdigest(), *choices])
 
     @torch.inference_mode()
@@ -133,7 +160,12 @@ class Matter:
         return matte
 
     def _ask(self, frames: torch.Tensor, bgr: torch.Tensor) -> Matte:
-        pha, fgr, _, _, err_sm, ref_sm = self.model(frames, bgr)
+        if self.engine == "torch":
+            answers = [self.model(frames, bgr)]
+        else:
+            # A patch of one picture must not be weighed against those of another: engines take one at a time.
+            answers = [self._engine(*pair) for pair in zip(frames.split(1), bgr.split(1), strict=True)]
+        pha, fgr, _, _, err_sm, ref_sm = (torch.cat(x) for x in zip(*answers, strict=True))
         return Matte(pha.float(), fgr.float(), err_sm.float(), ref_sm.float())
 
     def upload(self, picture: Picture) -> torch.Tensor:
@@ -159,8 +191,21 @@ class Matter:
         x = x[None] if x.ndim == 3 else x
         return x.to(self.dtype).contiguous(memory_format=torch.channels_last)
 
+    @property
+    def _engine(self) -> Engine:
+        """What answers in the place of PyTorch, as `_fit` has set the network."""
+        if self._given is not None:
+            return self._given[1]
+        scale = self.model.backbone_scale
+        if self._prepared is None or self._prepared[0] != scale:
+            pixels = None if self._pixels_follow_size else self.model.refiner.sample_pixels
+            self._prepared = scale, prepared(self.model, self.engine, self._said_precision, pixels=pixels)[1]
+        return self._prepared[1]
+
     def _fit(self, height: int, width: int) -> None:
-        """Set what follows the picture's size."""
+        """Set what follows the picture's size; in an exported file, all is settled."""
+        if self._given is not None:
+            return
         if self._scale_follows_size:
             self.model.backbone_scale = scale_for(height, width)
         if self._pixels_follow_size:

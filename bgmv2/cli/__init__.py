@@ -15,11 +15,11 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from bgmv2 import __version__
-from bgmv2.cli import batch, check, convert, eval, image, plate, verify
+from bgmv2.cli import batch, check, convert, eval, export, image, plate, verify
 from bgmv2.errors import Bgmv2Error, Bgmv2Warning
 from bgmv2.memory import keep_memory
 
-VERBS = (convert, check, plate, batch, image, eval, verify)
+VERBS = (convert, check, plate, batch, image, eval, verify, export)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -17,6 +17,7 @@ from bgmv2.config import (
     DeinterlaceMode,
     DeviceName,
     EndMode,
+    Engine,
     FitMode,
     Precision,
     Preset,
@@ -146,7 +147,15 @@ RUN: dict[str, dict[str, Any]] = {
         choices=get_args(AlignMode),
         help="match the plate to the camera's position and exposure: at every frame, at the first only, or never",
     ),
-    "weights": dict(metavar="FILE", help="other weights than those that come along, .safetensors or .pth"),
+    "engine": dict(
+        choices=get_args(Engine),
+        help="what computes the network: PyTorch, or onnxruntime or OpenVINO on the CPU, for which it is prepared "
+        "once; auto is PyTorch, or what a file of bgmv2 export given by --weights is for",
+    ),
+    "weights": dict(
+        metavar="FILE",
+        help="other weights than those that come along, .safetensors or .pth; or what bgmv2 export made, .onnx or .xml",
+    ),
     "scale": dict(
         type=float,
         metavar="S",

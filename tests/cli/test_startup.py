@@ -18,7 +18,7 @@ finally:
 """
 
 
-@pytest.mark.parametrize("verb", ["", "convert", "check", "plate", "batch", "image", "eval", "verify"])
+@pytest.mark.parametrize("verb", ["", "convert", "check", "plate", "batch", "image", "eval", "verify", "export"])
 def test_help_imports_nothing_slow(verb):
     words = [*verb.split(), "--help"]
     done = subprocess.run(
