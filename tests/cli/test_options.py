@@ -245,7 +245,7 @@ def test_every_choice_of_the_configurations_has_a_flag_with_its_default():
     assert set(COMPOSITE) == {field.name for field in fields(CompositeConfig)}
     assert {*ENCODE, "overwrite"} == {field.name for field in fields(EncodeConfig)}
     assert set(CHECK) == {field.name for field in fields(CheckConfig)}
-    assert len(VERBS) == 7
+    assert len(VERBS) == 8
 
 
 def damaged(path, how):
