@@ -14,6 +14,7 @@ AlignMode = Literal["off", "first", "every"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "float16", "bfloat16"]
 Engine = Literal["auto", "torch", "onnxruntime", "openvino"]
+Budget = Literal["full", "auto"]
 DeinterlaceMode = Literal["auto", "off"]
 Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
 CodecName = Literal["auto", "h264", "hevc", "av1", "vp9", "prores", "qtrle", "ffv1"]
@@ -226,6 +227,10 @@ class RunConfig:
         pixels: pixels to refine in `sampling`; None chooses by the frame's size.
         threshold: predicted error above which `thresholding` refines; None takes the weights' own.
         mirror: the network sees each frame mirrored as well, and the two answers are averaged; takes twice the time.
+        budget: `auto` computes in bfloat16 on CPUs that are made for it, and where memory is short, the frame is seen
+            smaller and less of it refined; `full` does neither.
+        fps: frames a second that are held, by seeing frames smaller and refining less where they take too long; None
+            takes the time that it takes.
 
     Raises:
         ValueError: a value is out of its range. Whether the device is there is only seen where it is used.
@@ -241,10 +246,16 @@ class RunConfig:
     pixels: int | None = None
     threshold: float | None = None
     mirror: bool = False
+    budget: Budget = "full"
+    fps: float | None = None
 
     def __post_init__(self) -> None:
         if self.precision not in get_args(Precision):
             raise ValueError(f"there are the precisions {', '.join(get_args(Precision))}, got {self.precision}")
+        if self.budget not in get_args(Budget):
+            raise ValueError(f"there are the budgets {', '.join(get_args(Budget))}, got {self.budget}")
+        if self.fps is not None and not 0 < self.fps <= 1000:
+            raise ValueError(f"a rate that is held lies above 0 and up to 1000, got {self.fps}")
         if self.engine not in get_args(Engine):
             raise ValueError(f"there are the engines {', '.join(get_args(Engine))}, got {self.engine}")
         if self.align not in get_args(AlignMode):

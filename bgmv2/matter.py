@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from os import PathLike
+from typing import Any
 
 import numpy as np
 import torch
 
 from bgmv2 import fingerprint
+from bgmv2.budget import Setting, affordable, pixels_for, scale_for, settings_for
 from bgmv2.config import RunConfig
 from bgmv2.errors import DeviceError, WeightsError
 from bgmv2.export import Engine, Exported, engine_of, is_exported, open_exported, prepared
 from bgmv2.nn.checkpoint import load_model
 from bgmv2.types import Matte, Plate
 
-COARSE_SIDE = 640  # pixels; 1/4 for HD and 1/8 for 4K, the scales of Lin et al. 2021, and 1/2 for 1280x720
-REFINED_SHARE = 1 / 16  # of all pixels; the paper's settings for HD and 4K refine 1/26
 Picture = np.ndarray | torch.Tensor
 
 
@@ -34,6 +34,8 @@ class Matter:
         pixels: pixels to refine in `sampling`; None takes a sixteenth of the frame.
         threshold: predicted error in 0..1 above which `thresholding` refines; None takes the weights' own.
         mirror: the network sees each frame mirrored as well, and the two answers are averaged; takes twice the time.
+        budget: `auto` computes in bfloat16 on CPUs that are made for it unless `precision` says otherwise, and sees
+            frames smaller and refines less where memory is short.
         engine: `torch`; `onnxruntime` or `openvino`, which compute on the CPU; or `auto`, which chooses by `weights`.
 
     Raises:
@@ -56,6 +58,7 @@ class Matter:
         pixels: int | None = None,
         threshold: float | None = None,
         mirror: bool = False,
+        budget: str = "full",
         engine: str = "auto",
     ):
         self.engine = engine_of(weights, engine)
@@ -63,12 +66,18 @@ class Matter:
         self.device = choose_device("cpu" if device == "auto" and not runs_torch else device)
         if self.device.type != "cpu" and not runs_torch:
             raise DeviceError(f"{self.engine} computes on the CPU here: take --device cpu, or --engine torch")
+        is_thrifty = budget == "auto" and precision == "auto" and self.engine != "onnxruntime"
+        if is_thrifty and self.device.type == "cpu" and _computes_bfloat16():
+            precision = "bfloat16"
         self.precision = _choose_dtype(precision, self.device)
         # Other engines take float32, whatever they compute in.
         self.dtype = self.precision if runs_torch else torch.float32
         self._mirrors = mirror
         self._scale_follows_size = scale is None
         self._pixels_follow_size = pixels is None
+        self._is_thrifty = budget == "auto"
+        self._setting: Setting | None = None
+        self._afforded: dict[tuple[int, int], Setting] = {}
         self._given: tuple[Exported, Engine] | None = None
         self._prepared: tuple[float, Engine] | None = None
         if weights is not None and is_exported(weights):
@@ -99,6 +108,7 @@ class Matter:
             pixels=run.pixels,
             threshold=run.threshold,
             mirror=run.mirror,
+            budget=run.budget,
             engine=run.engine,
         )
 
@@ -115,7 +125,8 @@ class Matter:
     @property
     def fingerprint(self) -> str:
         """A name of all that its answers depend on: weights, settings, and where it computes."""
-        choices = [self.config, str(self), self._mirrors, self._scale_follows_size, self._pixels_follow_size]
+        follows = self._scale_follows_size, self._pixels_follow_size
+        choices = [self.config, str(self), self._mirrors, *follows, *(["thrifty"] if self._is_thrifty else [])]
         if self._given is not None:
             return fingerprint.of_values([self._given[0].texts(), *choices])
         digest = hashlib.sha256()
@@ -158,6 +169,27 @@ class Matter:
                 f"that use it, or take cpu"
             ) from error
         return matte
+
+    def settings(self, height: int, width: int) -> list[Setting]:
+        """From what was chosen for pictures of this size to what costs the least.
+
+        Raises:
+            WeightsError: an exported file has only one.
+        """
+        if self.engine != "torch":
+            raise WeightsError(
+                f"with {self.engine}, scale and pixels stay as they are: to hold a rate, take --engine torch"
+            )
+        return settings_for(
+            height,
+            width,
+            scale=None if self._scale_follows_size else self.config.backbone_scale,
+            pixels=None if self._pixels_follow_size else self.config.refine_sample_pixels,
+        )
+
+    def spend(self, setting: Setting) -> None:
+        """From now on, see frames at this scale and refine so many pixels."""
+        self._setting = setting
 
     def _ask(self, frames: torch.Tensor, bgr: torch.Tensor) -> Matte:
         if self.engine == "torch":
@@ -202,9 +234,24 @@ class Matter:
             self._prepared = scale, prepared(self.model, self.engine, self._said_precision, pixels=pixels)[1]
         return self._prepared[1]
 
+    def _affordable(self, height: int, width: int) -> Setting:
+        memory = _free_memory(self.device)
+        settings = self.settings(height, width)
+        if memory is None:
+            return settings[0]
+        return affordable(height, width, settings, memory=memory, half=self.dtype != torch.float32)
+
     def _fit(self, height: int, width: int) -> None:
         """Set what follows the picture's size; in an exported file, all is settled."""
         if self._given is not None:
+            return
+        setting = self._setting
+        if setting is None and self._is_thrifty and self.engine == "torch":
+            # Once for each size: what is free changes with what is taken for the frame before.
+            setting = self._afforded.setdefault((height, width), self._affordable(height, width))
+        if setting is not None:
+            self.model.backbone_scale = setting.scale
+            self.model.refiner.sample_pixels = setting.pixels
             return
         if self._scale_follows_size:
             self.model.backbone_scale = scale_for(height, width)
@@ -212,23 +259,28 @@ class Matter:
             self.model.refiner.sample_pixels = pixels_for(height, width)
 
 
+def _free_memory(device: torch.device) -> int | None:
+    """Bytes that could be had; None if nobody tells."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            told = dict(line.split(":", 1) for line in file)
+        return 1024 * int(told["MemAvailable"].split()[0])
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def _computes_bfloat16() -> bool:
+    """Tell a CPU that has units for products in bfloat16; others take longer with it."""
+    told: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(told.get("avx512_bf16") or told.get("amx_bf16"))
+
+
 def _mean(one: Matte, other: Matte) -> Matte:
     """Average two answers; a patch is refined if it is in either."""
     pha, fgr, err = ((a + b) / 2 for a, b in zip(one[:3], other[:3], strict=True))
     return Matte(pha, fgr, err, torch.maximum(one.ref, other.ref))
-
-
-def scale_for(height: int, width: int) -> float:
-    """The scale at which the base network sees pictures of this size, unless it is chosen."""
-    scale = 0.5
-    while max(height, width) * scale > COARSE_SIDE:
-        scale /= 2
-    return scale
-
-
-def pixels_for(height: int, width: int) -> int:
-    """How many pixels of pictures of this size are refined in `sampling`, unless it is chosen."""
-    return round(height * width * REFINED_SHARE)
 
 
 def choose_device(name: str) -> torch.device:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
@@ -13,9 +14,10 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from bgmv2 import __version__, fingerprint
+from bgmv2.budget import Governor
 from bgmv2.config import DEFAULT_BACKDROP, CheckConfig, CompositeConfig, EncodeConfig, ReadConfig, RunConfig
 from bgmv2.develop import Developed, Lab, Order, Pass, masks_of, open_layers, warn_ahead, warn_of_plate
-from bgmv2.errors import DamagedRunError, PlateError
+from bgmv2.errors import Bgmv2Warning, DamagedRunError, PlateError
 from bgmv2.job import Job, Mark, name_of
 from bgmv2.matter import Matter
 from bgmv2.names import check_blend, check_repeatable, check_shadow, chosen, is_repeatable, keep_inputs, picture_jobs
@@ -171,8 +173,9 @@ def convert(
         if not begin.frames:
             warn_ahead(order)
         desk = _Desk(sinks, recorder, job, begin)
+        governor = None if run.fps is None else Governor(run.fps, matter.settings(info.height, info.width))
         forth = stack.enter_context(
-            Pass(order, matter, begin, source, every=encode.segment, inspects=recorder is not None)
+            Pass(order, matter, begin, source, every=encode.segment, inspects=recorder is not None, governor=governor)
         )
         pace = Pace(info.frames, done=begin.frames)
         start = time.perf_counter()
@@ -180,6 +183,12 @@ def convert(
             desk.put(developed, start=forth.start)
             if watch is not None:
                 watch(pace.step({**forth.stages, "encode": desk.busy}))
+        if run.fps is not None and governor is not None and 0 < governor.rate < run.fps:
+            warnings.warn(
+                f"{run.fps:g} frames a second were not held: {governor.rate:.3g} were matted, looking less and less closely",
+                Bgmv2Warning,
+                stacklevel=2,
+            )
         if not begin.whole:
             desk.save(aligner=forth.aligner.state(), start=forth.start)
             if recorder is not None and job is not None and check.repair:
@@ -466,7 +475,14 @@ def _settings(
     matter: Matter,
 ) -> dict[str, Any]:
     """Tell all that results depend on, by what a person calls it; files by their content, which is `named`."""
-    plain = {**vars(composite), **vars(read), **vars(encode), "align": run.align, "repair": check.repair}
+    plain = {
+        **vars(composite),
+        **vars(read),
+        **vars(encode),
+        "align": run.align,
+        "fps": run.fps,
+        "repair": check.repair,
+    }
     for name in ("garbage", "holdout", "overwrite", "resume"):
         del plain[name]
     return {

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = (
     {"errors", "types", "config", "lazy", "memory"},
-    {"nn", "video", "compose", "stream", "metrics", "fingerprint", "progress", "sheets"},
+    {"nn", "budget", "video", "compose", "stream", "metrics", "fingerprint", "progress", "sheets"},
     {
         "plate",
         "backdrop",

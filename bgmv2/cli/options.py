@@ -13,6 +13,7 @@ from bgmv2.config import (
     AlignMode,
     AlphaMode,
     BlendMode,
+    Budget,
     CodecName,
     DeinterlaceMode,
     DeviceName,
@@ -171,6 +172,15 @@ RUN: dict[str, dict[str, Any]] = {
         action="store_true",
         help="let the network see each picture mirrored, too, and average the answers: fewer holes and less flicker, "
         "at twice the time",
+    ),
+    "budget": dict(
+        choices=get_args(Budget),
+        help="auto computes in bfloat16 on CPUs that are made for it, and looks less closely where memory is short",
+    ),
+    "fps": dict(
+        type=float,
+        metavar="N",
+        help="hold so many frames a second: look less closely while frames take too long; default: as long as it takes",
     ),
     "threshold": dict(type=float, metavar="T", help="with --refine thresholding: expected error, 0 to 1; default: 0.1"),
 }
