@@ -98,6 +98,11 @@ READ: dict[str, dict[str, Any]] = {
         choices=get_args(DeinterlaceMode),
         help="make interlaced frames whole, or take what the clip says of them for a mistake",
     ),
+    "hwaccel": dict(
+        metavar="off|auto|KIND",
+        help="decode on a device: FFmpeg's name of its kind, such as cuda, vaapi or videotoolbox; auto takes the first "
+        "that is there, if any is; one that is missing is an error",
+    ),
 }
 
 COMPOSITE: dict[str, dict[str, Any]] = {
