@@ -82,8 +82,8 @@ class ReadConfig:
         raw: what raw frames on standard input are, as FFmpeg's name of a pixel format, a colon and the size:
             ``rgb24:1280x720``. None if a clip in a container comes in there.
         deinterlace: frames that their clip calls interlaced are made whole; `off` takes its word for wrong.
-        hwaccel: decode on a device: FFmpeg's name of its kind, such as `cuda`, or `auto` for the first that is there, if
-            any is; `off` decodes on the CPU.
+        hwaccel: decode on a device: FFmpeg's name of its kind, such as `cuda`, or `auto` for the first that is there,
+            if any is; `off` decodes on the CPU.
 
     Raises:
         ValueError: a value is out of its range.

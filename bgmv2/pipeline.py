@@ -185,7 +185,7 @@ def convert(
                 watch(pace.step({**forth.stages, "encode": desk.busy}))
         if run.fps is not None and governor is not None and 0 < governor.rate < run.fps:
             warnings.warn(
-                f"{run.fps:g} frames a second were not held: {governor.rate:.3g} were matted, looking ever less closely",
+                f"{run.fps:g} frames a second were not held: {governor.rate:.3g} were matted, less and less closely",
                 Bgmv2Warning,
                 stacklevel=2,
             )

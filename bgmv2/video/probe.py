@@ -139,8 +139,8 @@ def device_of(hwaccel: str) -> HWAccel | None:
     if hwaccel == "auto":
         return None
     raise VideoError(
-        f"there is no device to decode on by {hwaccel}: this FFmpeg knows {', '.join(known) or 'none'}, if its driver is "
-        f"installed; take --hwaccel auto or off"
+        f"there is no device to decode on by {hwaccel}: this FFmpeg knows {', '.join(known) or 'none'}, with a "
+        f"driver; take --hwaccel auto or off"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 
@@ -39,3 +40,27 @@ def test_matting_needs_nothing_of_torchvision():
     code = "import sys, bgmv2; bgmv2.Matter, bgmv2.convert; print('torchvision' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="page faults are counted alike on Linux only")
+def test_commands_keep_freed_memory():
+    """What is asked for again and again comes without new pages; glibc alone has what that needs."""
+    code = """
+import resource, sys
+from bgmv2.memory import keep_memory
+if sys.argv[1] == "keep":
+    keep_memory()
+def faults():
+    for _ in range(20):
+        bytearray(64 << 20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+faults()
+print(faults() - faults())
+"""
+    done = [
+        subprocess.run([sys.executable, "-c", code, word], capture_output=True, text=True, check=True).stdout
+        for word in ("keep", "leave")
+    ]
+    kept, left = (abs(int(count)) for count in done)
+    if platform.libc_ver()[0] == "glibc":
+        assert kept < 1000 < left
