@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 import typing
 
+from bgmv2 import lazy
 from bgmv2.config import CheckConfig, CompositeConfig, EncodeConfig, ModelConfig, ReadConfig, RunConfig
 from bgmv2.errors import (
     BackdropError,
@@ -23,11 +24,11 @@ from bgmv2.errors import (
     VideoError,
     WeightsError,
 )
-from bgmv2.matter import Matter
-from bgmv2.types import ColorInfo, Frame, FrameSink, FrameSource, Matte, Plate, VideoInfo
 
 if typing.TYPE_CHECKING:
+    from bgmv2.matter import Matter
     from bgmv2.pipeline import Report, convert, convert_images
+    from bgmv2.types import ColorInfo, Frame, FrameSink, FrameSource, Matte, Plate, VideoInfo
 
 __all__ = [
     "BackdropError",
@@ -61,10 +62,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> typing.Any:
-    """Import the pipeline when it is asked for: PyAV and OpenCV are of no use where a network is only trained."""
-    if name in ("Report", "convert", "convert_images"):
-        from bgmv2 import pipeline
-
-        return getattr(pipeline, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy.exporter(
+    __name__,
+    {
+        "bgmv2.matter": ("Matter",),
+        "bgmv2.pipeline": ("Report", "convert", "convert_images"),
+        "bgmv2.types": ("ColorInfo", "Frame", "FrameSink", "FrameSource", "Matte", "Plate", "VideoInfo"),
+    },
+)

@@ -155,14 +155,13 @@ def despill(
     far, near = (share * fgr.shape[2] for share in _DESPILL_SIGMAS)
     # Colours nearby are asked for on fewer pixels; only the last step needs all.
     step = max(1, round(near / 1.5))
-    premultiplied, p, frame, plate = F.avg_pool2d(
-        torch.cat([fgr * pha, pha, src, bgr], dim=1), step, ceil_mode=True
-    ).split([3, 1, 3, 3], dim=1)
+    premultiplied, p, frame, plate = (F.avg_pool2d(x, step, ceil_mode=True) for x in (fgr * pha, pha, src, bgr))
     around = _average(premultiplied, p, far / step)
     clean = _unmixed(around, p, frame, plate)
     around = _average(clean * p, p, near / step)
     around = F.interpolate(around, scale_factor=float(step), mode="bilinear")[..., : fgr.shape[2], : fgr.shape[3]]
-    return torch.lerp(fgr, _unmixed(around, pha, src, bgr), strength)
+    clean = _unmixed(around, pha, src, bgr)
+    return clean if strength == 1 else torch.lerp(fgr, clean, strength)
 
 
 def shade(
@@ -304,7 +303,9 @@ def _average(premultiplied: torch.Tensor, pha: torch.Tensor, sigma: float) -> to
 
 def _unmixed(around: torch.Tensor, pha: torch.Tensor, src: torch.Tensor, bgr: torch.Tensor) -> torch.Tensor:
     """Correct a guess of the foreground by what is left of the frame when guess and plate are taken away."""
-    return (around + pha * (src - pha * around - (1 - pha) * bgr)).clamp(0, 1)
+    # src - pha * around - (1 - pha) * bgr, with as few walks through the memory of large pictures as can be.
+    left = (src - bgr).addcmul_(around - bgr, pha, value=-1)
+    return torch.addcmul(around, left, pha).clamp_(0, 1)
 
 
 def _luma(x: torch.Tensor) -> torch.Tensor:

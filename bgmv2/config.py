@@ -15,6 +15,8 @@ UpdateMode = Literal["on", "off"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 RegionMode = Literal["off", "auto"]
 Precision = Literal["auto", "float32", "float16", "bfloat16"]
+Engine = Literal["auto", "torch", "onnxruntime", "openvino"]
+Budget = Literal["full", "auto"]
 DeinterlaceMode = Literal["auto", "off"]
 Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
 CodecName = Literal["auto", "h264", "hevc", "av1", "vp9", "prores", "qtrle", "ffv1"]
@@ -22,6 +24,10 @@ AlphaMode = Literal["auto", "straight", "premultiplied"]
 FitMode = Literal["fill", "fit", "stretch"]
 EndMode = Literal["loop", "hold"]
 BlendMode = Literal["video", "linear"]
+
+DEFAULT_BACKDROP = "green"
+EXPORTS = {"torchscript": ".torchscript", "onnx": ".onnx", "openvino": ".xml"}  # what can be exported, and its suffix
+DEFAULT_SAMPLES = 9  # frames at which the plate doctor looks
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,8 @@ class ReadConfig:
         raw: what raw frames on standard input are, as FFmpeg's name of a pixel format, a colon and the size:
             ``rgb24:1280x720``. None if a clip in a container comes in there.
         deinterlace: frames that their clip calls interlaced are made whole; `off` takes its word for wrong.
+        hwaccel: decode on a device: FFmpeg's name of its kind, such as `cuda`, or `auto` for the first that is there,
+            if any is; `off` decodes on the CPU.
 
     Raises:
         ValueError: a value is out of its range.
@@ -89,6 +97,7 @@ class ReadConfig:
     rate: Fraction | None = None
     raw: str | None = None
     deinterlace: DeinterlaceMode = "auto"
+    hwaccel: str = "off"
 
     def __post_init__(self) -> None:
         for name in ("start", "end"):
@@ -217,7 +226,9 @@ class RunConfig:
         align: match the plate to the camera `off`, at the `first` frame only, or at `every` frame.
         update: the plate of a clip that is aligned to `every` frame follows light that slowly changes from place to
             place, and learns what lies beyond its edges.
-        weights: path of a weights file; None takes those that come with bgmv2.
+        engine: what computes the network; `auto` is PyTorch for weights, and for a file of `bgmv2 export` its own
+            engine. The others than PyTorch compute on the CPU.
+        weights: path of a weights file, or of a file of `bgmv2 export`; None takes the weights that come with bgmv2.
         scale: the base network's scale; None chooses by the frame's size.
         refine: the refiner's mode; None takes the weights' own.
         pixels: pixels to refine in `sampling`; None chooses by the frame's size.
@@ -225,6 +236,10 @@ class RunConfig:
         mirror: the network sees each frame mirrored as well, and the two answers are averaged; takes twice the time.
         region: `auto` lets the network look only where frame and plate differ, on the CPU. A small subject takes a
             fraction of the time, but alpha changes in places.
+        budget: `auto` computes in bfloat16 on CPUs that are made for it, and where memory is short, the frame is seen
+            smaller and less of it refined; `full` does neither.
+        fps: frames a second that are held, by seeing frames smaller and refining less where they take too long; None
+            takes the time that it takes.
 
     Raises:
         ValueError: a value is out of its range. Whether the device is there is only seen where it is used.
@@ -234,6 +249,7 @@ class RunConfig:
     precision: Precision = "auto"
     align: AlignMode = "every"
     update: UpdateMode = "on"
+    engine: Engine = "auto"
     weights: str | None = None
     scale: float | None = None
     refine: RefineMode | None = None
@@ -241,12 +257,20 @@ class RunConfig:
     threshold: float | None = None
     mirror: bool = False
     region: RegionMode = "off"
+    budget: Budget = "full"
+    fps: float | None = None
 
     def __post_init__(self) -> None:
         if self.region not in get_args(RegionMode):
             raise ValueError(f"for the region there are {', '.join(get_args(RegionMode))}, got {self.region}")
         if self.precision not in get_args(Precision):
             raise ValueError(f"there are the precisions {', '.join(get_args(Precision))}, got {self.precision}")
+        if self.budget not in get_args(Budget):
+            raise ValueError(f"there are the budgets {', '.join(get_args(Budget))}, got {self.budget}")
+        if self.fps is not None and not 0 < self.fps <= 1000:
+            raise ValueError(f"a rate that is held lies above 0 and up to 1000, got {self.fps}")
+        if self.engine not in get_args(Engine):
+            raise ValueError(f"there are the engines {', '.join(get_args(Engine))}, got {self.engine}")
         if self.align not in get_args(AlignMode):
             raise ValueError(f"there are the alignments {', '.join(get_args(AlignMode))}, got {self.align}")
         network: dict[str, Any] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -18,6 +19,7 @@ import torch.nn.functional as F
 
 from bgmv2 import compose
 from bgmv2.backdrop import Backdrop, open_backdrop
+from bgmv2.budget import Governor
 from bgmv2.config import AlignMode, CompositeConfig, ReadConfig, UpdateMode
 from bgmv2.doctor import glance
 from bgmv2.errors import Bgmv2Warning
@@ -94,6 +96,7 @@ class Pass:
         every: so many frames apart, the state is told.
         inspects: each frame is measured.
         finer: a network for those frames that lie in some spans.
+        governor: holds a rate; None takes the time that it takes.
     """
 
     def __init__(
@@ -107,8 +110,10 @@ class Pass:
         every: int | None = None,
         inspects: bool,
         finer: tuple[Matter, Sequence[range]] | None = None,
+        governor: Governor | None = None,
     ):
         info, masks = order.info, masks_of(order.composite)
+        self._governor = governor
         self._every, self._finer, self._done, self._plate = every, finer, mark.frames, order.plate
         self.aligner = Aligner(order.plate, mode=order.align, size=(info.height, info.width))
         with ExitStack() as stack:
@@ -169,7 +174,10 @@ class Pass:
             if self._finer is not None:
                 finer, spans = self._finer
                 self._lab.matter = finer if any(number in span for span in spans) else usual
+            begun = time.perf_counter()
             pictures, observation = self._lab(frame, alignment)
+            if self._governor is not None:
+                usual.spend(self._governor.step(time.perf_counter() - begun))
             told = None if state is None else State(state, self._lab.state())
             yield Developed(frame, pictures, observation, told)
 

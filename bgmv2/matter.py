@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from os import PathLike
+from typing import Any
 
 import numpy as np
 import torch
 
 from bgmv2 import fingerprint
+from bgmv2.budget import Setting, affordable, pixels_for, scale_for, settings_for
 from bgmv2.config import RunConfig
-from bgmv2.errors import DeviceError
+from bgmv2.errors import DeviceError, WeightsError
+from bgmv2.export import Engine, Exported, engine_of, is_exported, open_exported, prepared
 from bgmv2.nn.checkpoint import load_model
 from bgmv2.nn.fast import FastMatting
 from bgmv2.nn.graphs import GraphedMatting
 from bgmv2.types import Matte, Plate
 
-COARSE_SIDE = 640  # pixels; 1/4 for HD and 1/8 for 4K, the scales of Lin et al. 2021, and 1/2 for 1280x720
-REFINED_SHARE = 1 / 16  # of all pixels; the paper's settings for HD and 4K refine 1/26
 Picture = np.ndarray | torch.Tensor
 
 
@@ -25,7 +26,8 @@ class Matter:
     """Mattes pictures: weights, device and precision are chosen once, the rest follows each picture's size.
 
     Args:
-        weights: path of a weights file; None takes those that come with bgmv2.
+        weights: path of a weights file, or of an .onnx or .xml of `bgmv2 export`, in which all that is said of the
+            network is settled; None takes the weights that come with bgmv2.
         device: `auto` (CUDA, then MPS, then the CPU), `cpu`, `cuda`, ``cuda:1`` or `mps`.
         precision: `float32`, `float16`, `bfloat16`, or `auto`: float16 on CUDA and float32 elsewhere.
         scale: the base network sees the frame at this scale, up to 1/2; None takes the largest of 1/2, 1/4, 1/8... at
@@ -35,9 +37,12 @@ class Matter:
         threshold: predicted error in 0..1 above which `thresholding` refines; None takes the weights' own.
         mirror: the network sees each frame mirrored as well, and the two answers are averaged; takes twice the time.
         region: `off`; `auto` looks only where frame and plate differ, on the CPU, for speed.
+        budget: `auto` computes in bfloat16 on CPUs that are made for it unless `precision` says otherwise, and sees
+            frames smaller and refines less where memory is short.
+        engine: `torch`; `onnxruntime` or `openvino`, which compute on the CPU; or `auto`, which chooses by `weights`.
 
     Raises:
-        WeightsError: the weights are missing, damaged or made for another network.
+        WeightsError: the weights are missing, damaged or made for another network or engine.
         DeviceError: the device is not there, or cannot compute in this precision.
 
     Example:
@@ -57,9 +62,35 @@ class Matter:
         threshold: float | None = None,
         mirror: bool = False,
         region: str = "off",
+        budget: str = "full",
+        engine: str = "auto",
     ):
-        self.device = choose_device(device)
-        self.dtype = _choose_dtype(precision, self.device)
+        self.engine = engine_of(weights, engine)
+        runs_torch = self.engine == "torch"
+        self.device = choose_device("cpu" if device == "auto" and not runs_torch else device)
+        if self.device.type != "cpu" and not runs_torch:
+            raise DeviceError(f"{self.engine} computes on the CPU here: take --device cpu, or --engine torch")
+        is_thrifty = budget == "auto" and precision == "auto" and self.engine != "onnxruntime"
+        if is_thrifty and self.device.type == "cpu" and _computes_bfloat16():
+            precision = "bfloat16"
+        self.precision = _choose_dtype(precision, self.device)
+        # Other engines take float32, whatever they compute in.
+        self.dtype = self.precision if runs_torch else torch.float32
+        self._region = region
+        self._mirrors = mirror
+        self._scale_follows_size = scale is None
+        self._pixels_follow_size = pixels is None
+        self._is_thrifty = budget == "auto"
+        self._setting: Setting | None = None
+        self._afforded: dict[tuple[int, int], Setting] = {}
+        self._given: tuple[Exported, Engine] | None = None
+        self._prepared: tuple[float, Engine] | None = None
+        if weights is not None and is_exported(weights):
+            if (scale, refine, pixels, threshold) != (None, None, None, None):
+                raise WeightsError(f"scale and refining are settled in {weights}: say them to bgmv2 export")
+            self._given = open_exported(weights, self.engine, self._said_precision)
+            self.config = self._given[0].config
+            return
         model = load_model(
             weights,
             backbone_scale=scale,
@@ -67,13 +98,10 @@ class Matter:
             refine_sample_pixels=pixels,
             refine_threshold=threshold,
         )
+        self.config = model.config
         self.model = model.to(self.device)
         fast = FastMatting(self.model, self.dtype, follow=region == "auto")
         self._answer = GraphedMatting(fast) if self.device.type == "cuda" else fast
-        self._region = region
-        self._mirrors = mirror
-        self._scale_follows_size = scale is None
-        self._pixels_follow_size = pixels is None
 
     @classmethod
     def from_config(cls, run: RunConfig) -> Matter:
@@ -88,22 +116,38 @@ class Matter:
             threshold=run.threshold,
             mirror=run.mirror,
             region=run.region,
+            budget=run.budget,
+            engine=run.engine,
         )
 
     def __str__(self) -> str:
         """What was chosen, for people."""
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else str(self.device)
-        return f"{self.model.config.backbone} on {name} in {str(self.dtype).removeprefix('torch.')}"
+        by = "" if self.engine == "torch" else f" by {self.engine}"
+        return f"{self.config.backbone} on {name} in {self._said_precision}{by}"
+
+    @property
+    def _said_precision(self) -> str:
+        return str(self.precision).removeprefix("torch.")
 
     @property
     def fingerprint(self) -> str:
         """A name of all that its answers depend on: weights, settings, and where it computes."""
+        follows = self._scale_follows_size, self._pixels_follow_size
+        choices = [
+            self.config,
+            str(self),
+            self._mirrors,
+            self._region,
+            *follows,
+            *(["thrifty"] if self._is_thrifty else []),
+        ]
+        if self._given is not None:
+            return fingerprint.of_values([self._given[0].texts(), *choices])
         digest = hashlib.sha256()
         for name, value in self.model.state_dict().items():
             digest.update(name.encode())
             digest.update(value.cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
-        choices = [self.model.config, str(self), self._mirrors, self._region]
-        choices += [self._scale_follows_size, self._pixels_follow_size]
         return fingerprint.of_values([digest.hexdigest(), *choices])
 
     @torch.inference_mode()
@@ -141,9 +185,35 @@ class Matter:
             ) from error
         return matte
 
+    def settings(self, height: int, width: int) -> list[Setting]:
+        """From what was chosen for pictures of this size to what costs the least.
+
+        Raises:
+            WeightsError: an exported file has only one.
+        """
+        if self.engine != "torch":
+            raise WeightsError(
+                f"with {self.engine}, scale and pixels stay as they are: to hold a rate, take --engine torch"
+            )
+        return settings_for(
+            height,
+            width,
+            scale=None if self._scale_follows_size else self.config.backbone_scale,
+            pixels=None if self._pixels_follow_size else self.config.refine_sample_pixels,
+        )
+
+    def spend(self, setting: Setting) -> None:
+        """From now on, see frames at this scale and refine so many pixels."""
+        self._setting = setting
+
     def _ask(self, frames: torch.Tensor, bgr: torch.Tensor) -> Matte:
-        pha, fgr, _, _, err_sm, ref_sm = self._answer(frames, bgr)
-        return Matte(pha, fgr, err_sm, ref_sm)
+        if self.engine == "torch":
+            answers = [self._answer(frames, bgr)]
+        else:
+            # A patch of one picture must not be weighed against those of another: engines take one at a time.
+            answers = [self._engine(*pair) for pair in zip(frames.split(1), bgr.split(1), strict=True)]
+        pha, fgr, _, _, err_sm, ref_sm = (torch.cat(x) for x in zip(*answers, strict=True))
+        return Matte(pha.float(), fgr.float(), err_sm.float(), ref_sm.float())
 
     def upload(self, picture: Picture) -> torch.Tensor:
         """Bring a picture or a batch to the device as ``(B, 3, H, W)`` float32 in 0..1.
@@ -168,31 +238,64 @@ class Matter:
         x = x[None] if x.ndim == 3 else x
         return x.float().contiguous(memory_format=torch.channels_last)
 
+    @property
+    def _engine(self) -> Engine:
+        """What answers in the place of PyTorch, as `_fit` has set the network."""
+        if self._given is not None:
+            return self._given[1]
+        scale = self.model.backbone_scale
+        if self._prepared is None or self._prepared[0] != scale:
+            pixels = None if self._pixels_follow_size else self.model.refiner.sample_pixels
+            self._prepared = scale, prepared(self.model, self.engine, self._said_precision, pixels=pixels)[1]
+        return self._prepared[1]
+
+    def _affordable(self, height: int, width: int) -> Setting:
+        memory = _free_memory(self.device)
+        settings = self.settings(height, width)
+        if memory is None:
+            return settings[0]
+        return affordable(height, width, settings, memory=memory, half=self.dtype != torch.float32)
+
     def _fit(self, height: int, width: int) -> None:
-        """Set what follows the picture's size."""
+        """Set what follows the picture's size; in an exported file, all is settled."""
+        if self._given is not None:
+            return
+        setting = self._setting
+        if setting is None and self._is_thrifty and self.engine == "torch":
+            # Once for each size: what is free changes with what is taken for the frame before.
+            setting = self._afforded.setdefault((height, width), self._affordable(height, width))
+        if setting is not None:
+            self.model.backbone_scale = setting.scale
+            self.model.refiner.sample_pixels = setting.pixels
+            return
         if self._scale_follows_size:
             self.model.backbone_scale = scale_for(height, width)
         if self._pixels_follow_size:
             self.model.refiner.sample_pixels = pixels_for(height, width)
 
 
+def _free_memory(device: torch.device) -> int | None:
+    """Bytes that could be had; None if nobody tells."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            told = dict(line.split(":", 1) for line in file)
+        return 1024 * int(told["MemAvailable"].split()[0])
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def _computes_bfloat16() -> bool:
+    """Tell a CPU that has units for products in bfloat16; others take longer with it."""
+    told: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(told.get("avx512_bf16") or told.get("amx_bf16"))
+
+
 def _mean(one: Matte, other: Matte) -> Matte:
     """Average two answers; a patch is refined if it is in either."""
     pha, fgr, err = ((a + b) / 2 for a, b in zip(one[:3], other[:3], strict=True))
     return Matte(pha, fgr, err, torch.maximum(one.ref, other.ref))
-
-
-def scale_for(height: int, width: int) -> float:
-    """The scale at which the base network sees pictures of this size, unless it is chosen."""
-    scale = 0.5
-    while max(height, width) * scale > COARSE_SIDE:
-        scale /= 2
-    return scale
-
-
-def pixels_for(height: int, width: int) -> int:
-    """How many pixels of pictures of this size are refined in `sampling`, unless it is chosen."""
-    return round(height * width * REFINED_SHARE)
 
 
 def choose_device(name: str) -> torch.device:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
@@ -13,15 +14,17 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from bgmv2 import __version__, fingerprint
-from bgmv2.config import CheckConfig, CompositeConfig, EncodeConfig, ReadConfig, RunConfig
+from bgmv2.budget import Governor
+from bgmv2.config import DEFAULT_BACKDROP, CheckConfig, CompositeConfig, EncodeConfig, ReadConfig, RunConfig
 from bgmv2.develop import Developed, Lab, Order, Pass, State, masks_of, open_layers, warn_ahead, warn_of_plate
-from bgmv2.errors import DamagedRunError, PlateError
+from bgmv2.errors import Bgmv2Warning, DamagedRunError, PlateError
 from bgmv2.job import Job, Mark, name_of
 from bgmv2.matter import Matter
 from bgmv2.names import check_blend, check_repeatable, check_shadow, chosen, is_repeatable, keep_inputs, picture_jobs
 from bgmv2.plate.align import Aligner
 from bgmv2.plate.samples import check_twice_readable, most_frames
-from bgmv2.plate.sources import PlateSource, load_plate, make_plate, plate_of, save_plate
+from bgmv2.plate.sources import load_plate, make_plate, plate_of, save_plate
+from bgmv2.plate.words import PlateSource
 from bgmv2.progress import Bar, Pace, Progress, counted
 from bgmv2.report import Recorder, better, check_report
 from bgmv2.types import Frame, Plate, StrPath, VideoInfo
@@ -34,7 +37,6 @@ from bgmv2.video.sequence import find_sequence
 from bgmv2.video.sink import Sink, settle
 
 T = TypeVar("T")
-DEFAULT_BACKDROP = "green"
 WITH_SOUND = ("com", "fgr", "rgba")  # what is watched; alpha, error and patches are data
 # What the results are called inside of EXR pictures.
 LAYERS = {
@@ -107,7 +109,7 @@ def convert(
         clip: the video of the subject, as `bgmv2.video.open_source` takes it.
         plate: a picture of the clean background, filmed without the subject; or a text that says how one is made of
             the clip: ``auto``, ``median``, ``first:2s``, ``last:2s`` or ``at:12.5``, see
-            `bgmv2.plate.sources.PlateSource`. A picture that is called so is given as a `Path`, or as ``./auto``.
+            `bgmv2.plate.words.PlateSource`. A picture that is called so is given as a `Path`, or as ``./auto``.
         com: subject over the backdrop.
         pha: alpha, grey.
         fgr: the subject's own colours, without the old background's light at its edges; straight, for use with `pha`.
@@ -173,15 +175,21 @@ def convert(
             warn_ahead(order)
         desk = _Desk(sinks, recorder, job, begin)
         tensors = {} if job is None else job.tensors(begin)
-        forth = stack.enter_context(
-            Pass(order, matter, begin, tensors, source, every=encode.segment, inspects=recorder is not None)
-        )
+        governor = None if run.fps is None else Governor(run.fps, matter.settings(info.height, info.width))
+        measured = {"every": encode.segment, "inspects": recorder is not None, "governor": governor}
+        forth = stack.enter_context(Pass(order, matter, begin, tensors, source, **measured))
         pace = Pace(info.frames, done=begin.frames)
         start = time.perf_counter()
         for developed in () if begin.whole else forth:
             desk.put(developed, start=forth.start)
             if watch is not None:
                 watch(pace.step({**forth.stages, "encode": desk.busy}))
+        if run.fps is not None and governor is not None and 0 < governor.rate < run.fps:
+            warnings.warn(
+                f"{run.fps:g} frames a second were not held: {governor.rate:.3g} were matted, less and less closely",
+                Bgmv2Warning,
+                stacklevel=2,
+            )
         if not begin.whole:
             desk.save(forth.state(), start=forth.start)
             if recorder is not None and job is not None and check.repair:
@@ -479,6 +487,7 @@ def _settings(
         **vars(encode),
         "align": run.align,
         "update": run.update,
+        "fps": run.fps,
         "repair": check.repair,
     }
     for name in ("garbage", "holdout", "overwrite", "resume"):

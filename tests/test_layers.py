@@ -7,8 +7,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = (
-    {"errors", "types", "config"},
-    {"nn", "video", "compose", "stream", "metrics", "fingerprint", "progress", "sheets"},
+    {"errors", "types", "config", "lazy", "memory"},
+    {"nn", "budget", "video", "compose", "stream", "metrics", "fingerprint", "progress", "sheets"},
     {
         "plate",
         "backdrop",

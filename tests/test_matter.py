@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from bgmv2 import DeviceError, Matter, Plate, RunConfig
+from bgmv2 import matter as matter_module
+from bgmv2.budget import Setting, settings_for
 
 
 @pytest.fixture(scope="module")
@@ -221,3 +223,38 @@ def test_work_that_follows_the_subject_is_asked_for(weights, picture):
     assert off.matte(frame, plate=plate).pha[..., :100, 400:].any()
     pha = auto.matte(frame, plate=plate).pha
     assert not pha[..., :100, 400:].any() and pha[..., 400:, :80].any()
+
+
+def test_a_thrifty_matter_looks_less_closely_where_memory_is_short(weights, picture, monkeypatch):
+    monkeypatch.setattr(matter_module, "_free_memory", lambda device: 1000)
+    thrifty = Matter(weights, "cpu", budget="auto")
+    cheapest = settings_for(360, 640)[-1]
+    frame, plate = picture(1, 640, 360), picture(2, 640, 360)
+    matte = thrifty.matte(frame, plate=plate)
+    assert matte.err.shape[3] == 640 * cheapest.scale and matte.ref.sum() <= cheapest.pixels / 16
+    monkeypatch.setattr(matter_module, "_free_memory", lambda device: None)
+    assert thrifty.matte(frame, plate=plate).err.shape == matte.err.shape  # is settled for this size
+    assert Matter(weights, "cpu", budget="auto").matte(frame, plate=plate).err.shape[3] == 320
+
+
+@pytest.mark.parametrize(("told", "dtype"), [({"avx512_bf16": True}, torch.bfloat16), ({}, torch.float32)])
+def test_a_thrifty_matter_computes_in_bfloat16_where_the_cpu_does(weights, monkeypatch, told, dtype):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
+    assert Matter(weights, "cpu", budget="auto").dtype == dtype
+    assert Matter(weights, "cpu", budget="auto", precision="float32").dtype == torch.float32
+    assert Matter(weights, "cpu").dtype == torch.float32
+
+
+def test_free_memory_is_told_in_bytes():
+    free = matter_module._free_memory(torch.device("cpu"))
+    assert free is None or 2**20 < free < 2**50
+
+
+def test_what_is_spent_on_a_frame_can_change(weights, picture):
+    matter = Matter(weights, "cpu")
+    assert matter.settings(48, 64) == settings_for(48, 64)
+    matter.spend(Setting(0.125, 160))
+    matte = matter.matte(picture(1, 64, 48), plate=picture(2, 64, 48))
+    assert matte.err.shape[2:] == (6, 8) and matte.ref.sum() <= 10
+    chosen = Matter(weights, "cpu", scale=0.25, pixels=320)
+    assert chosen.settings(360, 640)[0] == Setting(0.25, 320)

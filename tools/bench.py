@@ -2,15 +2,16 @@
 
 python tools/bench.py memory     the whole command, on a clip that gets longer
 python tools/bench.py network    our network beside the published one, and how far it is from the machine's limit
+python tools/bench.py pipeline   each stage of a conversion alone, and all of them together
 """
 
 from __future__ import annotations
 
 import argparse
 
-from benching import memory, network
+from benching import memory, network, pipeline
 
-VERBS = {"memory": memory, "network": network}
+VERBS = {"memory": memory, "network": network, "pipeline": pipeline}
 
 
 def main() -> None:

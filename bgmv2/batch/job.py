@@ -13,13 +13,13 @@ from typing import Any
 
 from bgmv2 import fingerprint
 from bgmv2.backdrop import is_path
-from bgmv2.config import CheckConfig, CompositeConfig, EncodeConfig, ReadConfig, RunConfig
+from bgmv2.config import DEFAULT_BACKDROP, CheckConfig, CompositeConfig, EncodeConfig, ReadConfig, RunConfig
 from bgmv2.errors import OutputError
 from bgmv2.job import name_of
 from bgmv2.matter import Matter
 from bgmv2.nn.checkpoint import DEFAULT_WEIGHTS
-from bgmv2.pipeline import DEFAULT_BACKDROP, Report, convert
-from bgmv2.plate.sources import PlateSource
+from bgmv2.pipeline import Report, convert
+from bgmv2.plate.words import PlateSource
 from bgmv2.progress import Progress
 from bgmv2.video import formats
 from bgmv2.video.sequence import Pattern, is_pattern

@@ -21,7 +21,9 @@ from bgmv2.batch.driver import Event
 from bgmv2.batch.planning import Plan, Task
 from bgmv2.batch.worker import Worker, in_one_line
 from bgmv2.errors import Bgmv2Warning
+from bgmv2.export import is_exported
 from bgmv2.matter import choose_device
+from bgmv2.memory import keep_memory
 from bgmv2.nn.checkpoint import load_model
 from bgmv2.progress import Progress
 
@@ -47,7 +49,8 @@ class Processes:
         runs = {replace(task.job.run, align="off") for task in plan.todo}
         devices = {run.device: choose_device(run.device) for run in runs}
         for weights in {run.weights for run in runs}:
-            load_model(weights)  # what is wrong is said once, not of each clip
+            if not is_exported(weights):
+                load_model(weights)  # what is wrong is said once, not of each clip
         shared = [name for name, device in devices.items() if name in ("auto", "cuda") and device.type == "cuda"]
         cards = torch.cuda.device_count() if shared else 0
         cores = _cores()
@@ -176,6 +179,7 @@ def _work(line: connection.Connection, out: str, cores: int, device: str | None)
 
     warnings.simplefilter("ignore")
     warnings.simplefilter("always", Bgmv2Warning)
+    keep_memory()
     worker = Worker(Path(out), device=device)
     due = 0.0
     is_stopping = False

@@ -14,7 +14,7 @@ from bgmv2.batch.job import Job, Settings, is_numbered, is_there
 from bgmv2.batch.ledger import Ledger
 from bgmv2.batch.sources import Found, anchored, find_clips, find_plates, several
 from bgmv2.errors import Bgmv2Error, OutputError, OutputExistsError
-from bgmv2.plate.sources import PlateSource
+from bgmv2.plate.words import PlateSource
 from bgmv2.types import VideoInfo
 from bgmv2.video import formats
 from bgmv2.video.open import is_sequence

@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 
 from bgmv2.batch.job import Settings, is_path
 from bgmv2.errors import Bgmv2Warning, PlateError, VideoError
-from bgmv2.plate.sources import PlateSource
+from bgmv2.plate.words import PlateSource
 from bgmv2.video import formats
 from bgmv2.video.images import list_images
 from bgmv2.video.open import is_sequence

@@ -15,10 +15,11 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from bgmv2 import __version__
-from bgmv2.cli import batch, check, convert, eval, image, plate, verify
+from bgmv2.cli import batch, check, convert, eval, export, image, plate, verify
 from bgmv2.errors import Bgmv2Error, Bgmv2Warning
+from bgmv2.memory import keep_memory
 
-VERBS = (convert, check, plate, batch, image, eval, verify)
+VERBS = (convert, check, plate, batch, image, eval, verify, export)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sub.add_argument("--debug", action="store_true", help="show the trace of an error")
         sub.set_defaults(run=verb.run, parser=sub)
     args = parser.parse_args(argv)
+    if argv is None:  # else the process is another's
+        keep_memory()
     try:
         with warnings.catch_warnings():
             # Ours are for users; those of libraries are for developers.

@@ -10,18 +10,18 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from tqdm import tqdm
 
-from bgmv2.batch import Event, Plan, Settings, Summary, Task, plan
-from bgmv2.batch import run as run_plan
-from bgmv2.batch.sources import anchored
 from bgmv2.cli import options
 from bgmv2.config import CheckConfig, CompositeConfig, EncodeConfig, ReadConfig, RunConfig
 from bgmv2.errors import Bgmv2Error, Bgmv2Warning
 from bgmv2.progress import Bar, JsonLines
 from bgmv2.video import formats
+
+if TYPE_CHECKING:
+    from bgmv2.batch import Event, Plan, Settings, Summary, Task
 
 EXAMPLES = """\
 examples:
@@ -88,9 +88,12 @@ def add_parser(verbs: argparse._SubParsersAction) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Do it."""
+    from bgmv2 import batch
+    from bgmv2.batch.sources import anchored
+
     settings = anchored(_read_settings(args), Path.cwd())
     try:
-        made = plan(
+        made = batch.plan(
             args.sources, out=args.out, plate=args.plate, settings=settings, parse=lambda words: _parse(words, settings)
         )
     except Bgmv2Error as error:
@@ -106,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     view = _Json() if args.json else _People(len(made.todo))
     try:
-        summary = run_plan(made, workers=args.workers, ray=args.ray, tell=view.tell, introduce=view.introduce)
+        summary = batch.run(made, workers=args.workers, ray=args.ray, tell=view.tell, introduce=view.introduce)
     finally:
         view.close()
     view.end(summary)
@@ -144,6 +147,8 @@ def _tables() -> tuple[tuple[type, dict[str, dict[str, Any]], str], ...]:
 
 
 def _read_settings(args: argparse.Namespace) -> Settings:
+    from bgmv2.batch import Settings
+
     results = options.read_outputs(args)
     return Settings(
         results=results or Settings().results,

@@ -6,15 +6,14 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bgmv2.cli import options
-from bgmv2.config import ReadConfig, RunConfig
-from bgmv2.doctor import SAMPLES, diagnose
-from bgmv2.doctor.evidence import check_pictures, write_pictures
-from bgmv2.matter import Matter
-from bgmv2.plate.sources import PlateSource, load_plate, make_plate
-from bgmv2.types import Plate, VideoInfo
-from bgmv2.video.images import read_image
+from bgmv2.config import DEFAULT_SAMPLES, ReadConfig, RunConfig
+from bgmv2.plate.words import PlateSource
+
+if TYPE_CHECKING:
+    from bgmv2.types import Plate, VideoInfo
 
 # The exit code that says: film it again. 1 is for errors, 2 for wrong usage.
 RESHOOT = 3
@@ -43,7 +42,11 @@ def add_parser(verbs: argparse._SubParsersAction) -> argparse.ArgumentParser:
     options.add_plate(parser, "the clip with the subject, as bgmv2 convert takes it")
     group = parser.add_argument_group("how to look")
     group.add_argument(
-        "--samples", type=int, default=SAMPLES, metavar="N", help="look at so many frames (default: %(default)s)"
+        "--samples",
+        type=int,
+        default=DEFAULT_SAMPLES,
+        metavar="N",
+        help="look at so many frames (default: %(default)s)",
     )
     group.add_argument("--quick", action="store_true", help="do not ask the network, which takes the longest")
     group.add_argument(
@@ -57,6 +60,12 @@ def add_parser(verbs: argparse._SubParsersAction) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Do it."""
+    from bgmv2.doctor import diagnose
+    from bgmv2.doctor.evidence import check_pictures, write_pictures
+    from bgmv2.matter import Matter
+    from bgmv2.plate.sources import load_plate, make_plate
+    from bgmv2.video.images import read_image
+
     read = options.read_config(args, ReadConfig)
     config = options.read_config(args, RunConfig)
     if args.samples < 1:

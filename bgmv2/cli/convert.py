@@ -9,8 +9,6 @@ from dataclasses import asdict
 
 from bgmv2.cli import options
 from bgmv2.config import CheckConfig, CompositeConfig, EncodeConfig, ReadConfig, RunConfig
-from bgmv2.matter import Matter
-from bgmv2.pipeline import convert
 from bgmv2.progress import Bar, JsonLines
 from bgmv2.video import formats
 
@@ -55,6 +53,9 @@ def add_parser(verbs: argparse._SubParsersAction) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Do it."""
+    from bgmv2.matter import Matter
+    from bgmv2.pipeline import convert
+
     config = options.read_config(args, RunConfig)
     composite = options.read_config(args, CompositeConfig)
     read = options.read_config(args, ReadConfig)

@@ -7,18 +7,17 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from bgmv2 import evaluate
 from bgmv2.cli import options
 from bgmv2.config import RunConfig
 from bgmv2.errors import OutputError
-from bgmv2.evaluate import Item
-from bgmv2.matter import Matter
 from bgmv2.progress import counted
-from bgmv2.video.images import check_image, write_image
-from bgmv2.video.sink import beside, cannot_write, check_file
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from bgmv2.evaluate import Item
 
 WORST = 10  # rows of the contact sheet
 EXAMPLES = """\
@@ -58,6 +57,12 @@ def add_parser(verbs: argparse._SubParsersAction) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Do it."""
+    import numpy as np
+
+    from bgmv2 import evaluate
+    from bgmv2.matter import Matter
+    from bgmv2.video.images import write_image
+
     config = options.read_config(args, RunConfig)
     if args.predictions is not None and config != RunConfig():
         args.parser.error("--predictions are scored as they are: leave out --weights and how to compute")
@@ -98,6 +103,9 @@ def _check_outputs(args: argparse.Namespace) -> None:
     Raises:
         OutputError: says what.
     """
+    from bgmv2.video.images import check_image
+    from bgmv2.video.sink import check_file
+
     if args.json is not None:
         check_file(Path(args.json), overwrite=args.overwrite)
     if args.sheet is not None:
@@ -107,6 +115,8 @@ def _check_outputs(args: argparse.Namespace) -> None:
 
 
 def _write_json(path: Path, content: dict[str, object]) -> None:
+    from bgmv2.video.sink import beside, cannot_write
+
     temporary = beside(path)
     try:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -6,8 +6,6 @@ import argparse
 
 from bgmv2.cli import options
 from bgmv2.config import CompositeConfig, RunConfig
-from bgmv2.matter import Matter
-from bgmv2.pipeline import convert_images
 
 EXAMPLES = """\
 examples:
@@ -37,6 +35,9 @@ def add_parser(verbs: argparse._SubParsersAction) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Do it."""
+    from bgmv2.matter import Matter
+    from bgmv2.pipeline import convert_images
+
     config = options.read_config(args, RunConfig)
     composite = options.read_config(args, CompositeConfig)
     matter = Matter.from_config(config)

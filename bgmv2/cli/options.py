@@ -9,13 +9,16 @@ from fractions import Fraction
 from typing import Any, TypeVar, get_args
 
 from bgmv2.config import (
+    DEFAULT_BACKDROP,
     AlignMode,
     AlphaMode,
     BlendMode,
+    Budget,
     CodecName,
     DeinterlaceMode,
     DeviceName,
     EndMode,
+    Engine,
     FitMode,
     Precision,
     Preset,
@@ -23,8 +26,7 @@ from bgmv2.config import (
     RegionMode,
     UpdateMode,
 )
-from bgmv2.pipeline import DEFAULT_BACKDROP
-from bgmv2.plate.sources import PlateSource
+from bgmv2.plate.words import PlateSource
 from bgmv2.video import formats
 from bgmv2.video.timing import DEFAULT_RATE
 
@@ -98,6 +100,11 @@ READ: dict[str, dict[str, Any]] = {
         choices=get_args(DeinterlaceMode),
         help="make interlaced frames whole, or take what the clip says of them for a mistake",
     ),
+    "hwaccel": dict(
+        metavar="off|auto|KIND",
+        help="decode on a device: FFmpeg's name of its kind, such as cuda, vaapi or videotoolbox; auto takes the first "
+        "that is there, if any is; one that is missing is an error",
+    ),
 }
 
 COMPOSITE: dict[str, dict[str, Any]] = {
@@ -153,7 +160,15 @@ RUN: dict[str, dict[str, Any]] = {
         help="with --align every: let the plate follow light that changes slowly, such as a patch of sunlight, and "
         "learn what a camera that moves shows beyond its edges",
     ),
-    "weights": dict(metavar="FILE", help="other weights than those that come along, .safetensors or .pth"),
+    "engine": dict(
+        choices=get_args(Engine),
+        help="what computes the network: PyTorch, or onnxruntime or OpenVINO on the CPU, for which it is prepared "
+        "once; auto is PyTorch, or what a file of bgmv2 export given by --weights is for",
+    ),
+    "weights": dict(
+        metavar="FILE",
+        help="other weights than those that come along, .safetensors or .pth; or what bgmv2 export made, .onnx or .xml",
+    ),
     "scale": dict(
         type=float,
         metavar="S",
@@ -174,6 +189,15 @@ RUN: dict[str, dict[str, Any]] = {
         choices=get_args(RegionMode),
         help="auto: let the network look only where frame and plate differ, which is much quicker on the CPU where the "
         "subject is small; alpha changes a little in places",
+    ),
+    "budget": dict(
+        choices=get_args(Budget),
+        help="auto computes in bfloat16 on CPUs that are made for it, and looks less closely where memory is short",
+    ),
+    "fps": dict(
+        type=float,
+        metavar="N",
+        help="hold so many frames a second: look less closely while frames take too long; default: as long as it takes",
     ),
     "threshold": dict(type=float, metavar="T", help="with --refine thresholding: expected error, 0 to 1; default: 0.1"),
 }

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bgmv2.cli import options
 from bgmv2.config import ReadConfig, RunConfig
 from bgmv2.errors import OutputError
-from bgmv2.matter import Matter
-from bgmv2.names import keep_inputs
-from bgmv2.plate.mosaic import make_mosaic
-from bgmv2.plate.sources import WORDS, MadePlate, PlateSource, make_plate, save_plate
+from bgmv2.plate.words import WORDS, PlateSource
 from bgmv2.progress import Bar, JsonLines
-from bgmv2.video.images import check_image
+
+if TYPE_CHECKING:
+    from bgmv2.plate.sources import MadePlate
 
 # What the network's settings for fine edges would not change here.
 _RUN = ("device", "precision", "weights")
@@ -69,6 +68,12 @@ def add_parser(verbs: argparse._SubParsersAction) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Do it."""
+    from bgmv2.matter import Matter
+    from bgmv2.names import keep_inputs
+    from bgmv2.plate.mosaic import make_mosaic
+    from bgmv2.plate.sources import make_plate, save_plate
+    from bgmv2.video.images import check_image
+
     read = options.read_config(args, ReadConfig)
     config = options.read_config(args, RunConfig)
     out, source = Path(args.out), args.source

@@ -8,7 +8,6 @@ from dataclasses import asdict
 
 from bgmv2.cli import options
 from bgmv2.config import ReadConfig
-from bgmv2.verify import verify
 
 EXAMPLES = """\
 examples:
@@ -39,6 +38,8 @@ def add_parser(verbs: argparse._SubParsersAction) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Do it."""
+    from bgmv2.verify import verify
+
     read = options.read_config(args, ReadConfig)
     found = verify(args.src, args.result, read=read, sound=not args.no_sound, progress=True)
     if args.json:

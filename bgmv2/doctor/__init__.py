@@ -5,7 +5,7 @@ Example:
     >>> print(found)
 """
 
-from bgmv2.doctor.diagnose import SAMPLES, Examination, diagnose, examine, glance
+from bgmv2.doctor.diagnose import Examination, diagnose, examine, glance
 from bgmv2.doctor.findings import Diagnosis, Finding
 
-__all__ = ["SAMPLES", "Diagnosis", "Examination", "Finding", "diagnose", "examine", "glance"]
+__all__ = ["Diagnosis", "Examination", "Finding", "diagnose", "examine", "glance"]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
-from bgmv2.config import AlignMode, ReadConfig
+from bgmv2.config import DEFAULT_SAMPLES, AlignMode, ReadConfig
 from bgmv2.doctor.findings import Diagnosis, Finding, sorted_findings
 from bgmv2.doctor.looks import Look, Looker
 from bgmv2.doctor.regions import settled_regions
@@ -17,8 +17,7 @@ from bgmv2.plate.check import how_turned, is_blank
 from bgmv2.types import Frame, Plate, StrPath, VideoInfo
 from bgmv2.video.open import is_rereadable, open_source
 
-SAMPLES = 9
-# The network takes longer than all the rest, so it is shown only so many of these.
+# The network takes longer than all the rest, so it is shown only so many of the samples.
 _ASKED = 3
 # Before a conversion, so many frames are looked at.
 _GLANCES = 3
@@ -48,7 +47,7 @@ def diagnose(
     *,
     read: ReadConfig = ReadConfig(),
     align: AlignMode = "every",
-    samples: int = SAMPLES,
+    samples: int = DEFAULT_SAMPLES,
     matter: Matter | None = None,
     plate_size: tuple[int, int] | None = None,
     progress: bool = False,

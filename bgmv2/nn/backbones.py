@@ -6,17 +6,56 @@ A new backbone is one class whose `forward` returns the five maps ``x4, x3, x2, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import nn
-from torchvision.models.mobilenetv2 import MobileNetV2
-from torchvision.models.resnet import Bottleneck, ResNet
 
 Maps = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
+# Of each stage of MobileNetV2: how much wider it is inside, its channels, its blocks, and the stride of the first.
+# Source: Sandler et al., *MobileNetV2*, CVPR 2018, table 2; the sixth stage strides by 2 there.
+_STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 1), (6, 320, 1, 1))
+_FIRST_DILATED = 15  # block
 
-class ResNetEncoder(ResNet):
+
+class Bottleneck(nn.Module):
+    """Narrow, filter, widen, with a way around.
+
+    Args:
+        before: channels of the input.
+        inside: channels within; four times as many come out.
+        stride: of the filter and the way around.
+        dilation: of the filter.
+
+    Source: He et al., *Deep Residual Learning*, CVPR 2016, with the stride at the 3x3 filter; names as in torchvision,
+    whose are those of published checkpoints.
+    """
+
+    def __init__(self, before: int, inside: int, *, stride: int = 1, dilation: int = 1):
+        super().__init__()
+        after = 4 * inside
+        self.conv1 = nn.Conv2d(before, inside, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(inside)
+        self.conv2 = nn.Conv2d(inside, inside, 3, stride, dilation, dilation, bias=False)
+        self.bn2 = nn.BatchNorm2d(inside)
+        self.conv3 = nn.Conv2d(inside, after, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(after)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = None
+        if stride != 1 or before != after:
+            self.downsample = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        around = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.relu(self.bn2(self.conv2(x)))
+        x = self.bn3(self.conv3(x))
+        x += around
+        return self.relu(x)
+
+
+class ResNetEncoder(nn.Module):
     """ResNet without its head, the last stage dilated instead of strided.
 
     Args:
@@ -30,9 +69,16 @@ class ResNetEncoder(ResNet):
     """
 
     def __init__(self, layers: list[int]):
-        super().__init__(Bottleneck, layers, replace_stride_with_dilation=[False, False, True])
+        super().__init__()
         self.conv1 = nn.Conv2d(6, 64, kernel_size=7, stride=2, padding=3, bias=False)
-        del self.avgpool, self.fc
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+        self.layer1 = _stage(64, 64, layers[0])
+        self.layer2 = _stage(256, 128, layers[1], stride=2)
+        self.layer3 = _stage(512, 256, layers[2], stride=2)
+        self.layer4 = _stage(1024, 512, layers[3], dilation=2)
+        _draw(self)
 
     def forward(self, x: torch.Tensor) -> Maps:
         x0 = x  # 1/1
@@ -43,7 +89,33 @@ class ResNetEncoder(ResNet):
         return x4, x3, x2, x1, x0
 
 
-class MobileNetV2Encoder(MobileNetV2):
+class InvertedResidual(nn.Module):
+    """Widen, filter each channel, narrow, with a way around where the shape stays.
+
+    Args:
+        before: channels of the input.
+        after: channels of the output.
+        wider: how many times more channels are within.
+        stride: of the filter.
+        dilation: of the filter.
+    """
+
+    def __init__(self, before: int, after: int, *, wider: int, stride: int = 1, dilation: int = 1):
+        super().__init__()
+        inside = wider * before
+        self.use_res_connect = stride == 1 and before == after
+        self.conv = nn.Sequential(
+            *([] if wider == 1 else [_filtered(nn.Conv2d(before, inside, 1, bias=False))]),
+            _filtered(nn.Conv2d(inside, inside, 3, stride, dilation, dilation, groups=inside, bias=False)),
+            nn.Conv2d(inside, after, 1, bias=False),
+            nn.BatchNorm2d(after),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.conv(x) if self.use_res_connect else self.conv(x)
+
+
+class MobileNetV2Encoder(nn.Module):
     """MobileNetV2 without its head and last 1x1 block, the blocks from 14 on dilated instead of strided.
 
     Input:
@@ -55,14 +127,15 @@ class MobileNetV2Encoder(MobileNetV2):
 
     def __init__(self) -> None:
         super().__init__()
-        features: Any = self.features[:-1]  # type: ignore[has-type]
-        features[0][0] = nn.Conv2d(6, 32, kernel_size=3, stride=2, padding=1, bias=False)
-        features[14].conv[1][0].stride = (1, 1)
-        for block in features[15:]:
-            block.conv[1][0].dilation = (2, 2)
-            block.conv[1][0].padding = (2, 2)
-        self.features = features
-        del self.classifier
+        blocks: list[nn.Module] = [_filtered(nn.Conv2d(6, 32, kernel_size=3, stride=2, padding=1, bias=False))]
+        before = 32
+        for wider, after, count, first in _STAGES:
+            for index in range(count):
+                stride, dilation = (1 if index else first), (2 if len(blocks) >= _FIRST_DILATED else 1)
+                blocks.append(InvertedResidual(before, after, wider=wider, stride=stride, dilation=dilation))
+                before = after
+        self.features = nn.Sequential(*blocks)
+        _draw(self)
 
     def forward(self, x: torch.Tensor) -> Maps:
         skips = [x]
@@ -71,6 +144,26 @@ class MobileNetV2Encoder(MobileNetV2):
                 skips.append(x)
             x = block(x)
         return x, skips[3], skips[2], skips[1], skips[0]
+
+
+def _stage(before: int, inside: int, count: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+    """A stage of ResNet; its first block is not dilated yet, as in torchvision."""
+    first = Bottleneck(before, inside, stride=stride)
+    return nn.Sequential(first, *(Bottleneck(4 * inside, inside, dilation=dilation) for _ in range(count - 1)))
+
+
+def _filtered(convolution: nn.Conv2d) -> nn.Sequential:
+    return nn.Sequential(convolution, nn.BatchNorm2d(convolution.out_channels), nn.ReLU6(inplace=True))
+
+
+def _draw(encoder: nn.Module) -> None:
+    """Draw weights to learn from.
+
+    Source: He et al., *Delving Deep into Rectifiers*, ICCV 2015.
+    """
+    for module in encoder.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
 class Backbone(NamedTuple):

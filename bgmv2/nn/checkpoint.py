@@ -44,7 +44,7 @@ def save_checkpoint(
         name: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous()
         for name, value in state.items()
     }
-    header = {"format": "pt", "config": json.dumps(asdict(config)), "sha256": _checksum(tensors), **notes}
+    header = {"format": "pt", "config": json.dumps(asdict(config)), "sha256": checksum(tensors), **notes}
     partial = path.with_name(f".{path.name}.part")
     try:
         save_file(tensors, partial, metadata=header)
@@ -88,7 +88,8 @@ def load_model(path: str | PathLike[str] | None = None, **overrides: Any) -> Mat
             return load_model(default, **overrides)
     config, state = load_checkpoint(path)
     config = replace(config, **{name: value for name, value in overrides.items() if value is not None})
-    model = MattingRefine(config)
+    with torch.device("meta"):  # what would be drawn here, the weights replace
+        model = MattingRefine(config)
     load_strictly(model, state, origin=str(path))
     return model.eval()
 
@@ -111,7 +112,7 @@ def load_strictly(model: MattingBase, state: State, *, origin: str) -> None:
     for name in state:
         if name not in wanted:
             raise WeightsError(f"{origin} does not fit {model.config.backbone}: {name} has no place in it")
-    model.load_state_dict(state, strict=True)
+    model.load_state_dict(state, strict=True, assign=any(value.is_meta for value in wanted.values()))
 
 
 def _read_safetensors(path: Path) -> tuple[ModelConfig, dict[str, torch.Tensor]]:
@@ -121,7 +122,7 @@ def _read_safetensors(path: Path) -> tuple[ModelConfig, dict[str, torch.Tensor]]
             state = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} is damaged or no safetensors file ({error}): fetch it again") from error
-    if "sha256" in header and header["sha256"] != _checksum(state):
+    if "sha256" in header and header["sha256"] != checksum(state):
         raise WeightsError(f"{path} is damaged, its checksum does not fit its contents: fetch it again")
     if "config" not in header:
         return _infer_config(state, path), state
@@ -156,7 +157,8 @@ def _infer_config(state: State, path: Path) -> ModelConfig:
     return ModelConfig(backbone=backbone, refine_kernel_size=1 if conv1 is not None and conv1.shape[-1] == 1 else 3)
 
 
-def _checksum(state: State) -> str:
+def checksum(state: State) -> str:
+    """Name what weights are: names, types, shapes and numbers, in 64 hexadecimal digits."""
     digest = hashlib.sha256()
     for name in sorted(state):
         value = state[name]

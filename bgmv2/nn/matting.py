@@ -12,10 +12,10 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torchvision.models.segmentation.deeplabv3 import ASPP
 
 from bgmv2.config import ModelConfig
 from bgmv2.nn import patches
+from bgmv2.nn.aspp import ASPP
 from bgmv2.nn.backbones import BACKBONES
 from bgmv2.nn.decoder import Decoder
 from bgmv2.nn.refiner import Refiner
@@ -46,7 +46,7 @@ class MattingBase(nn.Module):
         row = BACKBONES[config.backbone]
         self.config = config
         self.backbone = row.build()
-        self.aspp = ASPP(row.channels, [3, 6, 9])
+        self.aspp = ASPP(row.channels)
         self.decoder = Decoder((256, 128, 64, 48, 1 + 3 + 1 + HIDDEN), row.skips)
 
     def forward(self, src: torch.Tensor, bgr: torch.Tensor) -> Coarse:

@@ -54,16 +54,10 @@ class Refiner(nn.Module):
         hid: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         full = [src.shape[2], src.shape[3]]
-        half = [full[0] // 2, full[1] // 2]
         quarter = [full[0] // patches.PATCH, full[1] // patches.PATCH]
-
         err = F.interpolate(err, size=quarter, mode="bilinear", align_corners=False)
         ref = patches.select(err, self.mode, self.sample_pixels // (patches.PATCH * patches.PATCH), self.threshold)
-
-        pictures = torch.cat([src, bgr], dim=1)
-        pictures_half = F.interpolate(pictures, size=half, mode="bilinear", align_corners=False)
-        coarse = F.interpolate(torch.cat([hid, pha, fgr], dim=1), size=half, mode="bilinear", align_corners=False)
-        coarse = torch.cat([coarse, pictures_half], dim=1)
+        pictures, coarse = self.maps(src, bgr, pha, fgr, hid)
 
         if self.mode == "full":
             m, n = self.half_margin, self.full_margin
@@ -74,12 +68,25 @@ class Refiner(nn.Module):
         chosen = ref.squeeze(1).nonzero()
         if chosen.shape[0] > 0:
             places = (chosen[:, 0], chosen[:, 1], chosen[:, 2])
-            fine = self._refine(
-                patches.crop(coarse, places, patches.PATCH // 2, self.half_margin),
-                patches.crop(pictures, places, patches.PATCH, self.full_margin),
-            )
-            whole = patches.replace(whole, fine, places)
+            whole = patches.replace(whole, self.refine(pictures, coarse, places), places)
         return whole[:, :1], whole[:, 1:], ref
+
+    def maps(
+        self, src: torch.Tensor, bgr: torch.Tensor, pha: torch.Tensor, fgr: torch.Tensor, hid: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What patches are cut out of: ``(B, 6, H, W)`` pictures, and ``(B, 42, H/2, W/2)``."""
+        half = [src.shape[2] // 2, src.shape[3] // 2]
+        pictures = torch.cat([src, bgr], dim=1)
+        pictures_half = F.interpolate(pictures, size=half, mode="bilinear", align_corners=False)
+        coarse = F.interpolate(torch.cat([hid, pha, fgr], dim=1), size=half, mode="bilinear", align_corners=False)
+        return pictures, torch.cat([coarse, pictures_half], dim=1)
+
+    def refine(self, pictures: torch.Tensor, coarse: torch.Tensor, places: patches.Places) -> torch.Tensor:
+        """Alpha and residual of the patches at these places, ``(N, 4, 4, 4)``; the maps are those of `maps`."""
+        return self._refine(
+            patches.crop(coarse, places, patches.PATCH // 2, self.half_margin),
+            patches.crop(pictures, places, patches.PATCH, self.full_margin),
+        )
 
     def _refine(self, coarse: torch.Tensor, pictures: torch.Tensor) -> torch.Tensor:
         """``coarse`` (N, 42, h, w) at half, ``pictures`` (N, 6, 2h - 8, 2w - 8) at full resolution, to (N, 4, ., .)."""

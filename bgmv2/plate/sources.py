@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
-import os
 import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -21,6 +18,7 @@ from bgmv2.plate import temporal
 from bgmv2.plate.samples import check_twice_readable, length_of, spread, together
 from bgmv2.plate.shape import why_shaped
 from bgmv2.plate.views import as_floats
+from bgmv2.plate.words import WORDS, PlateSource
 from bgmv2.progress import Pace, Progress
 from bgmv2.types import Frame, Matte, Plate, StrPath
 from bgmv2.video.images import read_image, read_opacity, read_text, write_image
@@ -35,73 +33,8 @@ _WORTH_A_WORD = 0.001
 # Somebody whom the network takes for two frames' mistake is no subject.
 _LEAST_FRAMES = 3
 
-Way = Literal["picture", "auto", "median", "first", "last", "at"]
-WORDS = "auto, median, first:2s, last:2s, at:12.5"
-_SECONDS = re.compile(r"(\d+(?:\.\d*)?|\.\d+)s?", re.ASCII)
 # Takes frame and plate as `Matter.matte` does.
 Network = Callable[..., Matte]
-
-
-@dataclass(frozen=True)
-class PlateSource:
-    """Where a plate comes from.
-
-    Args:
-        way: a `picture`; or the clip itself, of which `auto` takes what the network calls background, `median` the
-            median over time, `first` and `last` the frames at its beginning or end, and `at` a single frame.
-        seconds: how much of the clip is taken by `first` and `last`, and where `at` looks, counted from the clip's
-            beginning.
-        path: of the picture.
-
-    Raises:
-        ValueError: a number is missing or out of its range.
-    """
-
-    way: Way
-    seconds: float | None = None
-    path: Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.way not in get_args(Way):
-            raise ValueError(f"plates come from {', '.join(get_args(Way))}, got {self.way}")
-        if (self.path is None) != (self.way != "picture") or (self.seconds is None) != (self.way not in _TIMED):
-            raise ValueError(f"a plate is a picture's path, or one of {WORDS}, got {self}")
-        if self.seconds is not None and not (0 if self.way == "at" else 1e-3) <= self.seconds < math.inf:
-            raise ValueError(f"{self.way} takes seconds, such as {self.way}:2s, got {self.seconds:g}")
-
-    @classmethod
-    def parse(cls, text: StrPath) -> PlateSource:
-        """Read what a person says: one of `WORDS`, or a path. A picture that is called like a word is ``./auto``.
-
-        Args:
-            text: a text; paths that are no texts are no words either.
-
-        Raises:
-            ValueError: it begins like a word and goes on otherwise.
-        """
-        word, colon, rest = text.partition(":") if isinstance(text, str) else ("", "", "")
-        if word in ("auto", "median") and not colon:
-            return cls(word)  # type: ignore[arg-type]
-        if word in _TIMED and (colon or not os.path.exists(text)):
-            match = _SECONDS.fullmatch(rest)
-            if match is None:
-                raise ValueError(f"{word} takes seconds, such as {word}:2s, got {text!r}; a file is called ./{text}")
-            return cls(word, seconds=float(match[1]))  # type: ignore[arg-type]
-        return cls("picture", path=Path(text))
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """What is read besides the clip."""
-        return () if self.path is None else (self.path,)
-
-    def __str__(self) -> str:
-        """Say it as `parse` reads it."""
-        if self.path is not None:
-            return os.fspath(self.path)
-        return self.way if self.seconds is None else f"{self.way}:{self.seconds:g}s"
-
-
-_TIMED = ("first", "last", "at")
 
 
 @dataclass(frozen=True, eq=False)

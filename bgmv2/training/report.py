@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torchvision.utils import save_image
 
-from bgmv2.matter import pixels_for, scale_for
+from bgmv2.budget import pixels_for, scale_for
 from bgmv2.nn.matting import MattingRefine
 from bgmv2.training.compose import Pair
 

@@ -1,6 +1,7 @@
 """What can be written, in two tables; help texts, errors, the README and the tests are made from them or held to them.
 
 `CODECS` says how a codec is encoded, `CONTAINERS` which of them a suffix holds, `PICTURES` what numbered pictures hold.
+Help texts need the tables at once, and PyAV and OpenCV take their time: they are imported where something is written.
 """
 
 from __future__ import annotations
@@ -8,16 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
-
-import av
-import av.codec.codec
-import cv2
+from typing import TYPE_CHECKING, get_args
 
 from bgmv2.config import EncodeConfig, Preset
 from bgmv2.errors import OutputError
-from bgmv2.types import VideoInfo
-from bgmv2.video.hdr import with_light
+
+if TYPE_CHECKING:
+    from bgmv2.types import VideoInfo
 
 _AVX_512F = 13  # CV_CPU_AVX_512F of OpenCV, which Python is not told
 _STEPS: dict[str, int] = {name: index for index, name in enumerate(get_args(Preset))}
@@ -53,6 +51,8 @@ class Codec:
 def _x264(encoder: str, encode: EncodeConfig, info: VideoInfo) -> dict[str, str]:
     # Its AVX-512 code for macroblock trees reads memory that nobody wrote, and so makes of the same frames one film
     # today and another tomorrow. Whatever has AVX-512 has AVX2.
+    import cv2
+
     safe = {"x264-params": "asm=avx2"} if cv2.checkHardwareSupport(_AVX_512F) else {}
     return {"crf": str(encode.crf), "preset": encode.preset, **safe}
 
@@ -181,6 +181,8 @@ def choose(path: Path, info: VideoInfo, *, alpha: bool, encode: EncodeConfig) ->
     Raises:
         OutputError: the pair is impossible; the message says what is possible instead.
     """
+    from bgmv2.video.hdr import with_light
+
     suffix = path.suffix.lower()
     if suffix not in CONTAINERS:
         raise OutputError(f"{path} has no suffix of a video; use one of {', '.join(CONTAINERS)}")
@@ -249,6 +251,9 @@ def _formats(codec: Codec, info: VideoInfo, *, alpha: bool) -> Mapping[int, str]
 
 
 def _available(codec: Codec, path: Path) -> str:
+    import av
+    import av.codec.codec
+
     for name in codec.encoders:
         try:
             av.Codec(name, "w")

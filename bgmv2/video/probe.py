@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Literal
 
 import av
 import av.error
+from av.codec.hwaccel import HWAccel, hwdevices_available
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
@@ -78,7 +79,7 @@ def check_readable(path: Path, *, wanted: str = "file") -> None:
 
 
 def open_input(
-    source: str | os.PathLike[str], *, raw: str | None = None, rate: Fraction | None = None
+    source: str | os.PathLike[str], *, raw: str | None = None, rate: Fraction | None = None, hwaccel: str = "off"
 ) -> InputContainer:
     """Open a clip with FFmpeg.
 
@@ -86,6 +87,8 @@ def open_input(
         source: a file of any kind, an address, or ``-`` for standard input.
         raw: pixel format and size of raw frames, ``rgb24:1280x720``; only for standard input.
         rate: frames per second of raw frames.
+        hwaccel: `off`, `auto`, or FFmpeg's name of a kind of device to decode on. What comes in on standard input is
+            decoded on the CPU.
 
     Returns:
         The open container.
@@ -96,9 +99,9 @@ def open_input(
     if os.fspath(source) == STDIN:
         container = _open_stdin(raw, rate)
     elif is_address(source):
-        container = _open_address(os.fspath(source))
+        container = _open_address(os.fspath(source), device_of(hwaccel))
     else:
-        container = _open_file(Path(source))
+        container = _open_file(Path(source), device_of(hwaccel))
     if container.format.name in _TEXT_FORMATS:
         container.close()
         raise VideoError(f"{shown(source)} is a text, not a video; give the clip itself")
@@ -111,6 +114,34 @@ def open_input(
         container.close()
         raise
     return container
+
+
+def device_of(hwaccel: str) -> HWAccel | None:
+    """Find a device to decode on; None is the CPU. What a device cannot decode is decoded on the CPU, too.
+
+    Args:
+        hwaccel: as that of `open_input`.
+
+    Raises:
+        VideoError: that kind of device is not there.
+    """
+    if hwaccel == "off":
+        return None
+    known = hwdevices_available()
+    for kind in known if hwaccel == "auto" else [hwaccel] if hwaccel in known else []:
+        device = HWAccel(kind)
+        try:
+            # Only a codec makes it look for the device; this one all of them decode.
+            device.create(av.Codec("h264", "r"))
+        except (av.error.FFmpegError, OSError, ValueError, NotImplementedError):
+            continue
+        return HWAccel(kind)
+    if hwaccel == "auto":
+        return None
+    raise VideoError(
+        f"there is no device to decode on by {hwaccel}: this FFmpeg knows {', '.join(known) or 'none'}, with a "
+        f"driver; take --hwaccel auto or off"
+    )
 
 
 def check_size(source: str | os.PathLike[str], width: int, height: int) -> None:
@@ -132,11 +163,11 @@ def _open(file: str | BinaryIO, *, options: dict[str, str] | None = None, **argu
     return av.open(file, metadata_errors="replace", options={**_LIMITS, **(options or {})}, **arguments)
 
 
-def _open_file(path: Path) -> InputContainer:
+def _open_file(path: Path, device: HWAccel | None) -> InputContainer:
     check_readable(path)
     try:
         # Without the protocol, FFmpeg would take a colon in the name for one.
-        return _open(f"file:{path}")
+        return _open(f"file:{path}", hwaccel=device)
     except (av.error.FFmpegError, OSError) as error:
         if is_file(path) and _magic(path)[4:8] in (b"ftyp", b"moov", b"mdat"):
             raise VideoError(
@@ -148,13 +179,13 @@ def _open_file(path: Path) -> InputContainer:
         ) from error
 
 
-def _open_address(address: str) -> InputContainer:
+def _open_address(address: str, device: HWAccel | None) -> InputContainer:
     protocol = address.partition(":")[0].lower()
     # Over UDP, which is FFmpeg's first choice, cameras lose packets and with them half of their pictures.
     options = {"rtsp_transport": "tcp"} if protocol in ("rtsp", "rtsps") else {}
     begun = time.monotonic()
     try:
-        return _open(address, options=options, timeout=TIMEOUT)
+        return _open(address, options=options, timeout=TIMEOUT, hwaccel=device)
     except av.error.ProtocolNotFoundError as error:
         raise VideoError(f"{shown(address)} cannot be read: FFmpeg does not know {protocol}://") from error
     except (av.error.FFmpegError, OSError) as error:

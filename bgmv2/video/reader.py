@@ -137,7 +137,9 @@ class VideoReader:
                 raise self._not_a_clip()
 
     def _open(self) -> None:
-        self._container = open_input(self._source, raw=self._read.raw, rate=self._read.rate or DEFAULT_RATE)
+        self._container = open_input(
+            self._source, raw=self._read.raw, rate=self._read.rate or DEFAULT_RATE, hwaccel=self._read.hwaccel
+        )
         try:
             self._stream = self._find_film(self._container)
         except BaseException:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-
-import av
+from typing import TYPE_CHECKING
 
 from bgmv2.config import ReadConfig
 from bgmv2.errors import VideoError
+
+if TYPE_CHECKING:
+    import av
 
 # Frames per second of numbered pictures and raw frames, which do not say; FFmpeg's choice, too.
 DEFAULT_RATE = Fraction(25)

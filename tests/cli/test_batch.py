@@ -11,9 +11,10 @@ from dataclasses import fields
 
 import pytest
 
+from bgmv2 import batch
 from bgmv2.batch import Event, Summary
 from bgmv2.batch.ledger import Outcome
-from bgmv2.cli import batch, options
+from bgmv2.cli import options
 from bgmv2.progress import Progress
 from bgmv2.video import VideoReader
 
@@ -50,7 +51,7 @@ def jobs(bgmv2, scene, monkeypatch):
 
     def run(*words):
         made = []
-        monkeypatch.setattr(batch, "run_plan", lambda plan, **_: made.extend(plan.todo) or Summary())
+        monkeypatch.setattr(batch, "run", lambda plan, **_: made.extend(plan.todo) or Summary())
         answer = bgmv2("batch", *words, "--out", scene.out)
         assert (answer.code, answer.err) == (0, ""), answer
         return {task.name: task.job for task in made}
@@ -204,7 +205,7 @@ def told(plan, *, tell, introduce, **_):
 
 
 def test_what_people_are_told(bgmv2, scene, shots, monkeypatch):
-    monkeypatch.setattr(batch, "run_plan", told)
+    monkeypatch.setattr(batch, "run", told)
     answer = bgmv2("batch", shots, "--out", scene.out)
     assert answer.code == 1
     assert answer.out.splitlines() == [
@@ -221,7 +222,7 @@ def test_what_people_are_told(bgmv2, scene, shots, monkeypatch):
 
 
 def test_what_machines_are_told(bgmv2, scene, shots, monkeypatch):
-    monkeypatch.setattr(batch, "run_plan", told)
+    monkeypatch.setattr(batch, "run", told)
     answer = bgmv2("batch", shots, "--out", scene.out, "--json")
     assert (answer.code, answer.err) == (1, "")
     lines = [json.loads(line) for line in answer.out.splitlines()]

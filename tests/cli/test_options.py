@@ -250,7 +250,7 @@ def test_every_choice_of_the_configurations_has_a_flag_with_its_default():
     assert set(COMPOSITE) == {field.name for field in fields(CompositeConfig)}
     assert {*ENCODE, "overwrite"} == {field.name for field in fields(EncodeConfig)}
     assert set(CHECK) == {field.name for field in fields(CheckConfig)}
-    assert len(VERBS) == 7
+    assert len(VERBS) == 8
 
 
 def damaged(path, how):
@@ -303,3 +303,12 @@ def test_a_published_state_dict_is_taken(convert, scene, weights):
 def test_debug_shows_the_trace(scene, capfd):
     with pytest.raises(ValueError, match="there is no clip"):
         main(["convert", "nothing.mp4", "--plate", str(scene.plate), "-o", str(scene.out / "o.mp4"), "--debug"])
+
+
+def test_a_rate_that_cannot_be_held_is_told(convert, scene):
+    """No machine mattes a frame in a thousandth of a second."""
+    answer = convert("--pha", scene.out / "pha", "--fps", 1000)
+    assert answer.code == 0 and "1000 frames a second were not held" in answer.warning
+    assert convert("--pha", scene.out / "slow", "--fps", 0.01).err == ""
+    assert "a rate that is held lies above 0" in convert("--pha", scene.out / "none", "--fps", 0).usage
+    assert convert("--pha", scene.out / "auto", "--budget", "auto").err == ""

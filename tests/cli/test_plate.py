@@ -13,7 +13,8 @@ import pytest
 from bgmv2.config import ReadConfig
 from bgmv2.errors import PlateError
 from bgmv2.plate.samples import spread
-from bgmv2.plate.sources import MadePlate, PlateSource, load_plate, make_plate, save_plate
+from bgmv2.plate.sources import MadePlate, load_plate, make_plate, save_plate
+from bgmv2.plate.words import PlateSource
 from bgmv2.types import Matte
 from bgmv2.video import read_image, write_image
 from bgmv2.video.images import read_opacity

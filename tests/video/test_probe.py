@@ -15,6 +15,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+import torch
 
 from bgmv2.config import ReadConfig
 from bgmv2.errors import Bgmv2Warning, VideoError
@@ -339,3 +340,21 @@ def test_damaged_files_are_read_or_refused_in_one_line(make_clip, name, codec):
                 assert "\n" not in str(error) and str(path) in str(error)
         assert all(warning.category is Bgmv2Warning for warning in caught)
     assert refused
+
+
+def test_a_device_that_is_not_there_is_an_error(make_clip):
+    clip = make_clip("clip.mp4", count=2)
+    for name in ("nonsense", *(["cuda"] if not torch.cuda.is_available() else [])):
+        with pytest.raises(VideoError, match=f"no device to decode on by {name}"):
+            VideoReader(clip, ReadConfig(hwaccel=name))
+    with VideoReader(clip, ReadConfig(hwaccel="auto")) as automatic, VideoReader(clip) as plain:
+        for one, other in zip(automatic, plain, strict=True):
+            assert np.abs(one.pixels.astype(int) - other.pixels).max() <= 1
+
+
+@pytest.mark.needs_cuda
+def test_cuda_decodes_what_the_cpu_does(make_clip):
+    clip = make_clip("clip.mp4", size=(256, 256), count=10)
+    with VideoReader(clip, ReadConfig(hwaccel="cuda")) as there, VideoReader(clip) as here:
+        for one, other in zip(there, here, strict=True):
+            assert np.abs(one.pixels.astype(int) - other.pixels).max() <= 1

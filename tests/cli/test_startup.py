@@ -1,0 +1,66 @@
+"""What starts quickly must not import what starts slowly. No time is measured here; `tools/bench.py` does that."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+SLOW = ("torch", "cv2", "av", "numpy", "kornia", "torchvision", "onnxruntime", "openvino", "ray", "matplotlib")
+ASK = """
+import sys
+from bgmv2.cli import main
+try:
+    main({words!r})
+finally:
+    print("imported:", *(name for name in {slow!r} if name in sys.modules), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("verb", ["", "convert", "check", "plate", "batch", "image", "eval", "verify", "export"])
+def test_help_imports_nothing_slow(verb):
+    words = [*verb.split(), "--help"]
+    done = subprocess.run(
+        [sys.executable, "-c", ASK.format(words=words, slow=SLOW)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("usage: bgmv2") and "--help" in done.stdout
+    assert done.stderr.split() == ["imported:"]
+
+
+def test_wrong_usage_is_told_without_them():
+    words = ["convert", "clip.mp4", "--plate", "plate.png", "--crf", "99"]
+    done = subprocess.run([sys.executable, "-c", ASK.format(words=words, slow=SLOW)], capture_output=True, text=True)
+    assert done.returncode == 2 and "0..51" in done.stderr
+
+
+def test_matting_needs_nothing_of_torchvision():
+    """It would take as long to import as PyTorch itself."""
+    code = "import sys, bgmv2; bgmv2.Matter, bgmv2.convert; print('torchvision' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="page faults are counted alike on Linux only")
+def test_commands_keep_freed_memory():
+    """What is asked for again and again comes without new pages; glibc alone has what that needs."""
+    code = """
+import resource, sys
+from bgmv2.memory import keep_memory
+if sys.argv[1] == "keep":
+    keep_memory()
+def faults():
+    for _ in range(20):
+        bytearray(64 << 20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+faults()
+print(faults() - faults())
+"""
+    done = [
+        subprocess.run([sys.executable, "-c", code, word], capture_output=True, text=True, check=True).stdout
+        for word in ("keep", "leave")
+    ]
+    kept, left = (abs(int(count)) for count in done)
+    if platform.libc_ver()[0] == "glibc":
+        assert kept < 1000 < left

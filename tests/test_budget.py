@@ -1,0 +1,87 @@
+"""The rate is held by cheaper settings, and quality does not go up and down; the clock is made up."""
+
+from __future__ import annotations
+
+import pytest
+
+from bgmv2.budget import Governor, Setting, affordable, bytes_for, pixels_for, scale_for, settings_for
+
+HD = settings_for(1080, 1920)
+
+
+def cost(setting, load=1.0):
+    """Seconds: what is fixed, what follows the coarse picture, and what follows the refined pixels."""
+    return load * (0.01 + 0.1 * (setting.scale / 0.25) ** 2 + 0.08 * setting.pixels / HD[0].pixels)
+
+
+def simulate(governor, load, count=2000):
+    """Let a machine of some load work; return the settings of all frames, as numbers of `HD`."""
+    levels = []
+    for index in range(count):
+        levels.append(HD.index(governor.setting))
+        governor.step(cost(governor.setting, load(index)))
+    return levels
+
+
+def changes(levels):
+    return sum(a != b for a, b in zip(levels, levels[1:], strict=False))
+
+
+def test_settings_get_cheaper_step_by_step():
+    assert HD[0] == Setting(scale_for(1080, 1920), pixels_for(1080, 1920)) == Setting(0.25, 129_600)
+    assert [cost(setting) for setting in HD] == sorted((cost(setting) for setting in HD), reverse=True)
+    assert len(set(HD)) == len(HD) >= 5
+    assert settings_for(1080, 1920, scale=0.125, pixels=80_000)[0] == Setting(0.125, 80_000)
+    assert len(settings_for(4, 4)) >= 1
+
+
+def test_what_fits_is_left_alone():
+    assert set(simulate(Governor(4, HD), lambda _: 1.0)) == {0}
+
+
+@pytest.mark.parametrize("rate", [6, 8, 12, 20])
+def test_a_rate_is_held_soon_and_for_good(rate):
+    levels = simulate(Governor(rate, HD), lambda _: 1.0)
+    assert all(cost(HD[level]) <= 1 / rate for level in levels[60:])
+    best = next(index for index, setting in enumerate(HD) if cost(setting) <= 0.95 / rate)
+    assert best <= levels[-1] <= best + 1
+    assert changes(levels) <= best + 4
+
+
+def test_what_cannot_be_held_ends_with_the_cheapest():
+    governor = Governor(1000, HD)
+    assert governor.rate == 0
+    assert simulate(governor, lambda _: 1.0, 200)[-1] == len(HD) - 1
+    assert 1 / cost(HD[0]) < governor.rate < 1 / cost(HD[-1])
+
+
+def test_quality_comes_back_when_the_machine_is_free_again():
+    levels = simulate(Governor(5, HD), lambda index: 3.0 if index < 300 else 0.6)
+    assert levels[299] > 0 and levels[-1] == 0
+    assert all(a >= b for a, b in zip(levels[300:], levels[301:], strict=False))
+
+
+def test_quality_does_not_pump_between_two_settings():
+    """One is too dear and the next has room; a load that comes and goes makes it tempting again and again."""
+    levels = simulate(Governor(6, HD), lambda index: 1.3 if index // 60 % 2 else 0.7, 12_000)
+    early, late = changes(levels[:3000]), changes(levels[-3000:])
+    assert late <= 8 and late <= early
+
+
+def test_a_frame_that_took_long_once_changes_nothing():
+    assert set(simulate(Governor(4, HD), lambda index: 8.0 if index % 50 == 20 else 1.0)) == {0}
+
+
+@pytest.mark.parametrize(("rate", "settings"), [(0, HD), (-1, HD), (25, [])])
+def test_nonsense_is_refused(rate, settings):
+    with pytest.raises(ValueError, match="a rate is positive"):
+        Governor(rate, settings)
+
+
+def test_what_is_chosen_fits_into_half_the_memory():
+    needed = [bytes_for(1080, 1920, setting) for setting in HD]
+    assert needed == sorted(needed, reverse=True)
+    for setting, need in zip(HD, needed, strict=True):
+        assert affordable(1080, 1920, HD, memory=2 * need) == setting
+    assert affordable(1080, 1920, HD, memory=1000) == HD[-1]
+    assert affordable(1080, 1920, HD, memory=needed[0], half=True) == HD[0]
