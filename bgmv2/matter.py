@@ -207,6 +207,7 @@ class Matter:
         self._setting = setting
 
     def _ask(self, frames: torch.Tensor, bgr: torch.Tensor) -> Matte:
+        answers: list[tuple[torch.Tensor, ...]]
         if self.engine == "torch":
             answers = [self._answer(frames, bgr)]
         else:

@@ -176,8 +176,18 @@ def convert(
         desk = _Desk(sinks, recorder, job, begin)
         tensors = {} if job is None else job.tensors(begin)
         governor = None if run.fps is None else Governor(run.fps, matter.settings(info.height, info.width))
-        measured = {"every": encode.segment, "inspects": recorder is not None, "governor": governor}
-        forth = stack.enter_context(Pass(order, matter, begin, tensors, source, **measured))
+        forth = stack.enter_context(
+            Pass(
+                order,
+                matter,
+                begin,
+                tensors,
+                source,
+                every=encode.segment,
+                inspects=recorder is not None,
+                governor=governor,
+            )
+        )
         pace = Pace(info.frames, done=begin.frames)
         start = time.perf_counter()
         for developed in () if begin.whole else forth:
