@@ -369,10 +369,11 @@ class _Traffic(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         if not func.is_view and "empty" not in func.name():
-            tensors = [
-                x for x in torch.utils._pytree.tree_leaves((args, kwargs, result)) if isinstance(x, torch.Tensor)
-            ]
-            self.total += sum(x.numel() * x.element_size() for x in tensors)
+            # Of a table counts what is taken out of it, or put into it.
+            moved = args[2:] if "index_put" in func.name() else (result,)
+            looked_up = any(word in func.name() for word in ("index", "embedding"))
+            leaves = torch.utils._pytree.tree_leaves((moved, moved) if looked_up else (args, kwargs, result))
+            self.total += sum(x.numel() * x.element_size() for x in leaves if isinstance(x, torch.Tensor))
         return result
 
 
