@@ -173,6 +173,7 @@ def test_in_doubt_the_region_is_the_whole(change):
 def test_followed_work_is_that_on_the_region_alone():
     """Alpha is 0 elsewhere, the foreground is the frame, and the answers are those for the region cut out."""
     model = network(refine_sample_pixels=10**6)
+    model.refiner.conv4.weight *= 0.02  # no alpha is cut to 0 or 1 here
     bgr = room(640, 896)
     src = before(bgr, 1 - bgr[0, :, 400:480, 520:600], 400, 520)
     sm = [model.reduced(x) for x in (src, bgr)]
@@ -186,7 +187,7 @@ def test_followed_work_is_that_on_the_region_alone():
     near.of(inner)[:, :, 16:-16, 16:-16] = True
     wanted = torch.zeros_like(pha)
     near.of(wanted).copy_(alone[0])
-    assert ((pha - wanted).abs() * inner).max() < TOLERANCE and (pha * inner).any()
+    assert ((pha - wanted).abs() * inner).max() < TOLERANCE and pha[inner].std() > 0.001
     outer = torch.ones_like(pha)
     near.of(outer).zero_()
     outer = -F.max_pool2d(-outer, 17, 1, 8)
