@@ -8,8 +8,12 @@ python tools/bench.py pipeline   each stage of a conversion alone, and all of th
 from __future__ import annotations
 
 import argparse
+import os
 
-from benching import memory, network, pipeline
+# Threads that wait for each other must not spin: on cores that others use as well, this makes torch ten times slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+from benching import memory, network, pipeline  # noqa: E402  torch reads the above when it is loaded
 
 VERBS = {"memory": memory, "network": network, "pipeline": pipeline}
 

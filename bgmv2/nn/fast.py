@@ -116,7 +116,8 @@ class FastMatting:
             pha, fgr, ref_sm = self._refine_plainly(src, bgr, shown, err_sm, hid)
         else:
             pha, fgr = _resized(shown, src.shape[2], src.shape[3], seen)
-            err = F.interpolate(err_sm, size=[x // PATCH for x in src.shape[2:]], mode="bilinear")
+            grid = [x // PATCH for x in src.shape[2:]]
+            err = err_sm if list(err_sm.shape[2:]) == grid else F.interpolate(err_sm, size=grid, mode="bilinear")
             ref_sm, tiles, side = self._choose(err, sides if sparse else TILES)
             if len(tiles[0]) > 0:
                 if sparse:
@@ -137,7 +138,8 @@ class FastMatting:
 
     def _features(self, src_sm: torch.Tensor, bgr_sm: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The decoder's map at half the coarse size, and the coarse pictures themselves."""
-        x4, x3, x2, x1, x0 = (x.to(self.dtype) for x in self._net.backbone(torch.cat([src_sm, bgr_sm], dim=1)))
+        x = torch.cat([src_sm, bgr_sm], dim=1).contiguous(memory_format=torch.channels_last)
+        x4, x3, x2, x1, x0 = (x.to(self.dtype) for x in self._net.backbone(x))
         return self._net.decoder.raised(self._net.aspp(x4), x3, x2, x1), x0
 
     def _visible(self, y: torch.Tensor, x0: torch.Tensor) -> torch.Tensor:
@@ -174,7 +176,10 @@ class FastMatting:
             at = indices.flatten()
             return ref, (batch, at // err.shape[3], at % err.shape[3]), 1
         ref = patches.select(err, refiner.mode, count, refiner.threshold)
-        tiles = {side: _places(F.max_pool2d(ref, side, ceil_mode=True).squeeze(1)) for side in sides}
+        pooled = {1: ref}
+        for side in sorted(TILES[:-1]):
+            pooled[side] = F.max_pool2d(pooled[side // 2], 2, ceil_mode=True)
+        tiles = {side: _places(pooled[side].squeeze(1)) for side in sides}
         side = min(tiles, key=lambda side: len(tiles[side][0]) * self._work(side))
         return ref, tiles[side], side
 
@@ -215,7 +220,7 @@ class FastMatting:
         slots[blocks] = torch.arange(len(blocks[0]))
         joined = [
             windows.enlarged(windows.onto(y), blocks, *y.shape[2:], size=BLOCK, margin=1, ratio=2),
-            windows.enlarged(windows.onto(x0), blocks, h, w, size=BLOCK, margin=1),
+            windows.plain(x0, blocks, size=BLOCK, margin=1),
         ]
         hid = F.conv2d(torch.cat(joined, dim=1), weight, bias).relu_()
         hidden = hid.permute(0, 2, 3, 1).reshape(-1, hid.shape[1])

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 STRIDE = 16  # pixels of the deepest map's grid
 MARGIN = 48  # pixels: the network looks at more around a subject than the subject
 MOST = 0.7  # of the picture: from here on the whole is as quick
+STEP = 4  # pixels: how far apart differences are looked for
 # Differences in 0..1, means over 5x5 coarse pixels. Noise has no sign that lasts, so that a mean of signed differences
 # tells fainter things from it; something of the room's mean colour shows in the mean of their sizes.
 SIGNED, UNSIGNED = 0.015, 0.05
@@ -42,18 +43,16 @@ def whole(x: torch.Tensor) -> Region:
 def differing(src_sm: torch.Tensor, bgr_sm: torch.Tensor) -> Region:
     """Find the region in which frames and plates ``(B, 3, h, w)`` differ, with a margin; in doubt, the whole."""
     _, _, h, w = src_sm.shape
-    gap = src_sm - bgr_sm
-    signed, unsigned = (F.avg_pool2d(x, 5, 1, 2).abs().amax(dim=(0, 1)) for x in (gap, gap.abs()))
+    gap = (src_sm - bgr_sm).contiguous()
+    signed, unsigned = (F.avg_pool2d(x, 5, STEP, 2).abs().amax(dim=(0, 1)) for x in (gap, gap.abs()))
     differs = (signed > SIGNED) | (unsigned > UNSIGNED)
     ends = []
     for size, hit in ((h, differs.any(dim=1)), (w, differs.any(dim=0))):
-        at = hit.nonzero().flatten()
+        at = hit.nonzero().flatten() * STEP
         if len(at) == 0:  # the network, not this, says that there is nobody
             return whole(src_sm)
-        ends += [
-            max(0, (int(at[0]) - MARGIN) // STRIDE * STRIDE),
-            min(size, -(-(int(at[-1]) + MARGIN) // STRIDE) * STRIDE),
-        ]
+        first, last = int(at[0]) - MARGIN, int(at[-1]) + STEP + MARGIN
+        ends += [max(0, first // STRIDE * STRIDE), min(size, -(-last // STRIDE) * STRIDE)]
     region = Region(*ends)
     area = (region.bottom - region.top) * (region.right - region.left)
     return region if area < MOST * h * w else whole(src_sm)

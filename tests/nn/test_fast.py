@@ -26,7 +26,7 @@ def network(backbone="mobilenetv2", **choices):
     nn.init.normal_(model.decoder.conv4.weight, std=0.02)
     nn.init.normal_(model.refiner.conv4.weight, std=0.05)
     with torch.no_grad():
-        model.decoder.conv4.weight[4] *= 0.2  # so that no errors are cut to one same value
+        model.decoder.conv4.weight[4] *= 0.03  # so that no errors are cut to 1: among equals anyone may be chosen
         model.decoder.conv4.bias.copy_(torch.full((37,), 0.5))
         model.refiner.conv4.bias.copy_(torch.tensor([0.5, 0.0, 0.0, 0.0]))
         model.refiner.mode, model.backbone_scale = "full", 0.5
@@ -173,6 +173,7 @@ def test_in_doubt_the_region_is_the_whole(change):
 def test_followed_work_is_that_on_the_region_alone():
     """Alpha is 0 elsewhere, the foreground is the frame, and the answers are those for the region cut out."""
     model = network(refine_sample_pixels=10**6)
+    model.refiner.conv4.weight *= 0.02  # no alpha is cut to 0 or 1 here
     bgr = room(640, 896)
     src = before(bgr, 1 - bgr[0, :, 400:480, 520:600], 400, 520)
     sm = [model.reduced(x) for x in (src, bgr)]
@@ -186,7 +187,7 @@ def test_followed_work_is_that_on_the_region_alone():
     near.of(inner)[:, :, 16:-16, 16:-16] = True
     wanted = torch.zeros_like(pha)
     near.of(wanted).copy_(alone[0])
-    assert ((pha - wanted).abs() * inner).max() < TOLERANCE and (pha * inner).any()
+    assert ((pha - wanted).abs() * inner).max() < TOLERANCE and pha[inner].std() > 0.001
     outer = torch.ones_like(pha)
     near.of(outer).zero_()
     outer = -F.max_pool2d(-outer, 17, 1, 8)

@@ -130,6 +130,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=7, help="default: %(default)s")
     parser.add_argument(
+        "--threads",
+        type=int,
+        help="of the CPU; 1 is measured in processor time, which other programs hardly disturb; default: torch's own",
+    )
+    parser.add_argument(
         "--rvm", type=Path, metavar="FOLDER", help="measure RobustVideoMatting, too, fetched into FOLDER"
     )
     parser.add_argument("--json", type=Path, help="write all that was measured")
@@ -142,6 +147,9 @@ def run(args: argparse.Namespace) -> None:
     if args.table is not None:
         put("", args.table.read_text(encoding="utf-8"), BEGIN, END)  # says now that there is no place for it
     device = choose_device(args.device)
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+        cv2.setNumThreads(args.threads)
     ceilings = measure_ceilings(device)
     print(f"ceilings: {', '.join(f'{v:.0f} GFLOP/s in {k}' for k, v in ceilings.gflops.items())}, ", end="")
     print(f"{ceilings.gbytes:.1f} GB/s", flush=True)
@@ -287,13 +295,14 @@ def in_turns(rivals: dict[str, Callable[[], Any]], rounds: int, device: torch.de
 
 @contextmanager
 def clock(device: torch.device) -> Iterator[list[float]]:
-    """Append the milliseconds that the device was busy with what is inside."""
+    """Append the milliseconds that the device was busy with what is inside; of one CPU thread, its processor time."""
     taken: list[float] = []
+    now = time.process_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
     _wait(device)
-    start = time.perf_counter()
+    start = now()
     yield taken
     _wait(device)
-    taken.append((time.perf_counter() - start) * 1e3)
+    taken.append((now() - start) * 1e3)
 
 
 def compared(ours: Any, theirs: Any) -> tuple[tuple[float, float], float]:
@@ -369,10 +378,11 @@ class _Traffic(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         if not func.is_view and "empty" not in func.name():
-            tensors = [
-                x for x in torch.utils._pytree.tree_leaves((args, kwargs, result)) if isinstance(x, torch.Tensor)
-            ]
-            self.total += sum(x.numel() * x.element_size() for x in tensors)
+            # Of a table counts what is taken out of it, or put into it.
+            moved = args[2:] if "index_put" in func.name() else (result,)
+            looked_up = any(word in func.name() for word in ("index", "embedding"))
+            leaves = torch.utils._pytree.tree_leaves((moved, moved) if looked_up else (args, kwargs, result))
+            self.total += sum(x.numel() * x.element_size() for x in leaves if isinstance(x, torch.Tensor))
         return result
 
 
@@ -424,8 +434,13 @@ def markdown(found: dict[str, list[Result]], device: torch.device) -> str:
             alpha = "" if result.alpha is None else f"{result.alpha[0]:.1e}, {result.alpha[1]:.1e}"
             cells.append([title, result.name, f"{statistics.median(result.ms):.0f}", ratio, alpha])
     heads = ["size, backbone", "network", "ms a frame", "times the published code's rate", "alpha: largest, mean gap"]
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu()
     return "\n".join([f"Measured on {where}, torch {torch.__version__}.", "", *rows(heads, cells)])
+
+
+def _cpu() -> str:
+    threads = torch.get_num_threads()
+    return "one CPU thread, in processor time" if threads == 1 else f"{threads} CPU threads"
 
 
 def plot(found: dict[str, list[Result]], path: Path) -> None:
