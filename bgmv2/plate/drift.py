@@ -16,8 +16,8 @@ from bgmv2.plate.geometry import scaling
 from bgmv2.plate.place import warp_plate
 from bgmv2.plate.views import reduced_size
 
-# Places are cells, of which there are so many along the frame's long side.
-_SIDE = 160
+# Places are cells, of which there are so many along the frame's long side, of so many pixels at least.
+_SIDE, _CELL = 160, 4
 # So much of what a frame shows is believed: light is followed within some ten frames, and noise is averaged.
 _SHARE = 0.1
 # Code values that clip tell nothing; so much of a cell must tell something, and all of it be free.
@@ -43,7 +43,7 @@ class Drift:
 
     def __init__(self, plate: tuple[int, int], size: tuple[int, int]):
         self._plate, self._size = plate, size
-        self._small = reduced_size(size, _SIDE)
+        self._small = reduced_size(size, max(1, min(_SIDE, max(size) // _CELL)))
         rows, columns = (max(1, round(n * small / of)) for n, small, of in zip(plate, self._small, size, strict=True))
         self._cells = rows, columns
         self._logs: torch.Tensor | None = None
@@ -75,7 +75,7 @@ class Drift:
         change = ((shown + _FLOOR) / (lit + _FLOOR)).log()
         so_far = self.over(alignment)
         # A shadow that was learned and walked away would else be taken for somebody, and so stay for good.
-        total = change if so_far is None else change + so_far
+        total = change if so_far is None else change + self._meant(so_far)
         as_filmed = total.abs().amax(dim=1, keepdim=True) < _AS_FILMED
         is_free = (F.adaptive_avg_pool2d(free, self._small) > _FREE) | as_filmed
         known = (
@@ -101,6 +101,11 @@ class Drift:
         return (
             scaling(self._size, self._small) @ alignment.homography @ np.linalg.inv(scaling(self._plate, self._cells))
         )
+
+    def _meant(self, field: torch.Tensor) -> torch.Tensor:
+        """Average a field over each cell as it stands in pictures, where it goes on bilinearly between the centres."""
+        between = F.interpolate(field, scale_factor=4.0, mode="bilinear", align_corners=False)
+        return F.avg_pool2d(between, 4)
 
     def _moved(
         self, field: torch.Tensor, matrix: np.ndarray, size: tuple[int, int]

@@ -93,6 +93,7 @@ WORDS = {
     "device": "cpu",
     "precision": "bfloat16",
     "align": "off",
+    "update": "off",
     "weights": "w.pth",
     "scale": "0.2",
     "refine": "full",

@@ -120,7 +120,7 @@ def test_a_full_disk_and_then_room(run, expected, scene, content):
     kept = 0
     answer = run(disk=1000)
     assert answer.error.endswith("make room or choose another place\n") and os.listdir(scene.out) == []
-    for disk in (4_000, 6_000, 9_000, 100_000):
+    for disk in (4_000, 6_000, 9_000, 20_000, 100_000):
         answer = run("--resume", disk=disk)
         if answer.code == 0:
             break

@@ -56,8 +56,10 @@ def test_a_patch_of_light_is_followed_and_a_shadow_asks_for_the_plate_as_it_was(
     light = torch.ones(1, 1, *SIZE)
     light[..., 20:60, 30:90] = 1.25
     src = view() * light
-    apart = [(watch(keeper, src, nobody())[0] - src).abs().mean().item() for _ in range(60)]
-    assert apart[-1] < 0.06 * apart[0]
+    # Between two cells light goes on smoothly, so that edges are soft.
+    at_edges = F.max_pool2d(light, 13, 1, 6) + F.max_pool2d(-light, 13, 1, 6) > 0
+    apart = [((watch(keeper, src, nobody())[0] - src).abs() * ~at_edges).mean().item() for _ in range(60)]
+    assert at_edges.float().mean() < 0.2 and apart[-1] < 0.02 * apart[0]
     assert torch.equal(keeper.place(STILL, drifted=False)[0], view())
 
 
