@@ -169,15 +169,14 @@ class Pass:
             yield frame, alignment, self.aligner.state() if is_last else None
 
     def _develop(self, aligned: Iterable[tuple[Frame, Alignment, dict[str, Any] | None]]) -> Iterator[Developed]:
-        usual = self._lab.matter
         for number, (frame, alignment, state) in enumerate(aligned, start=self._done):
             if self._finer is not None:
                 finer, spans = self._finer
-                self._lab.matter = finer if any(number in span for span in spans) else usual
+                self._lab.finer = finer if any(number in span for span in spans) else None
             begun = time.perf_counter()
             pictures, observation = self._lab(frame, alignment)
             if self._governor is not None:
-                usual.spend(self._governor.step(time.perf_counter() - begun))
+                self._lab.matter.spend(self._governor.step(time.perf_counter() - begun))
             told = None if state is None else State(state, self._lab.state())
             yield Developed(frame, pictures, observation, told)
 
@@ -226,6 +225,7 @@ class Lab:
         self.start = math.nan  # of the clip, in seconds; unknown before its first frame
         self.inspector: Inspector | None = None
         self.keeper: Keeper | None = None
+        self.finer: Matter | None = None  # a network that has the last word
 
     def state(self) -> dict[str, torch.Tensor]:
         """Return what is remembered of the frames so far."""
@@ -255,7 +255,9 @@ class Lab:
 
     def _matte(self, frame: Frame, alignment: Alignment) -> tuple[Matte, _View]:
         src = compose.from_integers(frame.pixels, device=self.matter.device)[None]
-        seen, bgr, covered = matte_against(self.matter, src, self.plate, alignment, keeper=self.keeper)
+        seen, bgr, covered = matte_against(
+            self.matter, src, self.plate, alignment, keeper=self.keeper, finer=self.finer
+        )
         view = _View(src, bgr, covered, seen.pha, alignment, frame.seconds - self.start)
         beginning = self.start if self.beginning is None else self.beginning
         return self._overruled(seen, view, frame.seconds - beginning), view
@@ -308,7 +310,13 @@ class Lab:
 
 @torch.inference_mode()
 def matte_against(
-    matter: Matter, src: torch.Tensor, plate: Plate, alignment: Alignment, *, keeper: Keeper | None = None
+    matter: Matter,
+    src: torch.Tensor,
+    plate: Plate,
+    alignment: Alignment,
+    *,
+    keeper: Keeper | None = None,
+    finer: Matter | None = None,
 ) -> tuple[Matte, torch.Tensor, torch.Tensor]:
     """Bring the plate to a frame and matte it; what the plate never saw is subject only as far as it continues one.
 
@@ -318,22 +326,27 @@ def matte_against(
         plate: on the network's device; it may be larger than the frame.
         alignment: of the plate to this frame.
         keeper: of that plate; learns from the frame. None if pictures have nothing to do with each other.
+        finer: a network that answers in the place of the first, from which the keeper learns all the same: so a frame
+            that is matted again leaves the frames behind it as they were.
 
     Returns:
         The matte; the plate as it stands in the frame, in its light, ``(1, 3, H, W)``; ``(1, 1, H, W)``, 1 where that
         shows the scene.
     """
     size = (src.shape[2], src.shape[3])
+    is_partial = plate.seen is not None or alignment.moves or size != tuple(plate.bgr.shape[1:])
+
+    def ask(network: Matter) -> Matte:
+        matte = network.matte(src, plate=bgr)
+        return matte._replace(pha=continue_subject(matte.pha, covered)) if is_partial else matte
+
     if keeper is None:
         bgr, covered = place_plate_and_cover(plate.bgr[None], alignment, plate.seen, size)
-    else:
-        bgr, covered = keeper.place(alignment)
-    matte = matter.matte(src, plate=bgr)
-    if plate.seen is not None or alignment.moves or size != tuple(plate.bgr.shape[1:]):
-        matte = matte._replace(pha=continue_subject(matte.pha, covered))
-    if keeper is not None:
-        keeper.learn(src, matte.pha, bgr, covered, alignment)
-    return matte, bgr, covered
+        return ask(finer or matter), bgr, covered
+    bgr, covered = keeper.place(alignment)
+    matte = ask(matter)
+    keeper.learn(src, matte.pha, bgr, covered, alignment)
+    return matte if finer is None else ask(finer), bgr, covered
 
 
 def masks_of(composite: CompositeConfig, *, picture: Path | None = None) -> dict[str, Path]:

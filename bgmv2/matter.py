@@ -16,7 +16,6 @@ from bgmv2.errors import DeviceError, WeightsError
 from bgmv2.export import Engine, Exported, engine_of, is_exported, open_exported, prepared
 from bgmv2.nn.checkpoint import load_model
 from bgmv2.nn.fast import FastMatting
-from bgmv2.nn.graphs import GraphedMatting
 from bgmv2.types import Matte, Plate
 
 Picture = np.ndarray | torch.Tensor
@@ -100,8 +99,7 @@ class Matter:
         )
         self.config = model.config
         self.model = model.to(self.device)
-        fast = FastMatting(self.model, self.dtype, follow=region == "auto")
-        self._answer = GraphedMatting(fast) if self.device.type == "cuda" else fast
+        self._answer = FastMatting(self.model, self.dtype, follow=region == "auto")
 
     @classmethod
     def from_config(cls, run: RunConfig) -> Matter:
