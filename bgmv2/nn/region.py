@@ -3,7 +3,8 @@
 What the network says of a place depends on much around it, up to the mean of all features. Composites of the sample
 clip's subject on its plate at 1920x1080, made smaller to .45 and .6, with noise up to .02: with this margin, 0.6 to
 1.1 % of all alphas changed by more than 1/255, 0.3 to 0.6 % by more than 0.02, where the network was unsure in the
-first place. Margins of 32 to 80 pixels let these shares fall only slowly.
+first place. Margins of 32 to 80 pixels let these shares fall only slowly. Of a subject that is 30 % opaque,
+2 % changed by more than 1/255, and up to 0.37 of alpha was lost outside.
 """
 
 from __future__ import annotations
