@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -174,6 +174,10 @@ class _View(NamedTuple):
     seconds: float
 
 
+# Takes a matte, its frame, the plate as it stands there, and its alignment; returns the matte that is gone on with.
+Retouch = Callable[[Matte, torch.Tensor, torch.Tensor, Alignment], Matte]
+
+
 class Lab:
     """Develops frames: uploads, warps the plate, mattes, composes, and brings what was ordered back as integers."""
 
@@ -197,6 +201,7 @@ class Lab:
         self.beginning = beginning
         self.start = math.nan  # of the clip, in seconds; unknown before its first frame
         self.inspector: Inspector | None = None
+        self.retouch: Retouch | None = None
 
     @torch.inference_mode()
     def __call__(self, frame: Frame, alignment: Alignment) -> tuple[dict[str, np.ndarray], Observation | None]:
@@ -222,6 +227,8 @@ class Lab:
     def _matte(self, frame: Frame, alignment: Alignment) -> tuple[Matte, _View]:
         src = compose.from_integers(frame.pixels, device=self.matter.device)[None]
         seen, bgr, covered = matte_against(self.matter, src, self.plate, alignment)
+        if self.retouch is not None:
+            seen = self.retouch(seen, src, bgr, alignment)
         view = _View(src, bgr, covered, seen.pha, frame.seconds - self.start)
         beginning = self.start if self.beginning is None else self.beginning
         return self._overruled(seen, view, frame.seconds - beginning), view

@@ -97,6 +97,11 @@ class Matter:
         choices = [self.model.config, str(self), self._mirrors, self._scale_follows_size, self._pixels_follow_size]
         return fingerprint.of_values([digest.hexdigest(), *choices])
 
+    def adjust(self, *, scale: float, pixels: int) -> None:
+        """Take another scale, and in `sampling` another number of pixels, from the next picture on."""
+        self._scale_follows_size = self._pixels_follow_size = False
+        self.model.backbone_scale, self.model.refiner.sample_pixels = scale, pixels
+
     @torch.inference_mode()
     def matte(self, src: Picture, *, plate: Picture | Plate) -> Matte:
         """Matte one picture or a batch; frame and plate must lie on each other already (see `bgmv2.plate.align`).
