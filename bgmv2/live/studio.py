@@ -18,6 +18,7 @@ from bgmv2.backdrop import Backdrop
 from bgmv2.budget import EFFORTS, Governor
 from bgmv2.config import CompositeConfig, LiveConfig, RunConfig
 from bgmv2.develop import Lab
+from bgmv2.errors import PlateError
 from bgmv2.live.backdrops import Backdrops
 from bgmv2.live.capture import Taken, Taker, refuse
 from bgmv2.live.cover import Cover, card
@@ -110,7 +111,7 @@ class Studio:
         self._verdict = ""
         self._lab: Lab | None = None
         self._aligner: Aligner | None = None
-        self._plate_size: tuple[int, int] | None = None
+        self._frame_size: tuple[int, int] = self.size
         self._doubted: list[float] = []
         self._has_fitted = False
         self._last_seconds: float | None = None
@@ -145,10 +146,12 @@ class Studio:
             return self._covered(self._cover.picture(self._card), "outage", item.reason)
         if self.is_idle:
             return self._covered(item.pixels, "idle", "nobody watches")
-        if self._plate_size is not None and item.pixels.shape[1::-1] != self._plate_size:
+        size = item.pixels.shape[1], item.pixels.shape[0]
+        if size != self._frame_size:
+            self._frame_size = size
             self._restart("looking")
         if self._phase == "looking":
-            self._look_for_plate(item)
+            self._look_for_plate()
         shown = self._prepare(item) if self._lab is None else self._show(item, self._lab)
         spent = time.perf_counter() - begun
         if shown.phase in ("live", "mismatch") and self._governor is not None:
@@ -180,17 +183,22 @@ class Studio:
 
     def _restart(self, phase: Phase) -> None:
         """Forget the plate: the camera is another one, or a new plate is wanted."""
-        self._lab, self._aligner, self._plate_size, self._until = None, None, None, None
+        self._lab = self._aligner = self._until = None
         self._phase, self._taken = phase, None
         self._cover.bad()
 
-    def _look_for_plate(self, frame: Frame) -> None:
+    def _look_for_plate(self) -> None:
         """Take the plate that was given or kept, or begin to take one."""
-        size = frame.pixels.shape[1], frame.pixels.shape[0]
         if self._given is not None:
-            self._use(load_plate(self._given, *size), "")
+            try:
+                self._use(load_plate(self._given, *self._frame_size), "")
+            except PlateError:
+                if self._frame_size == self.size:
+                    raise
+                # The camera came back with pictures of another shape, for which this plate was not made.
+                self._begin_countdown()
             return
-        kept = None if self._shelf is None else self._shelf.get(self._feed.device.name, size)
+        kept = None if self._shelf is None else self._shelf.get(self._feed.device.name, self._frame_size)
         if kept is None:
             self._begin_countdown()
         else:
@@ -203,11 +211,9 @@ class Studio:
 
     def _use(self, plate: Plate, note: str) -> None:
         """Go live with a plate, which still has to prove itself."""
-        size = plate.bgr.shape[2], plate.bgr.shape[1]
-        self._plate_size = size
         self._lab = Lab(self._matter, plate, self._open_behind(), ("com",), self._composite, {})
         self._lab.retouch = self._retouch
-        self._aligner = Aligner(plate, mode=self._run.align)
+        self._aligner = Aligner(plate, mode=self._run.align, size=self._frame_size[::-1])
         self._watchdog = Watchdog()
         self._steadier.forget()
         self._phase, self._note, self._doubted, self._has_fitted = "mismatch", note, [], False
@@ -235,7 +241,7 @@ class Studio:
         self._attempts += 1
         if taken.diagnosis.verdict != "reshoot":
             if self._shelf is not None:
-                self._shelf.put(self._feed.device.name, taken.made.pixels.shape[1::-1], taken.made)  # type: ignore[arg-type]
+                self._shelf.put(self._feed.device.name, self._frame_size, taken.made)
             self._use(taken.made.plate, str(taken))
         elif self._asks:
             self._phase, self._note = "asking", f"{taken} [P: again, G: take it]"
@@ -288,8 +294,7 @@ class Studio:
 
     def _adjust(self) -> None:
         """Let the network work as hard as the controller allows; what was chosen by hand stays."""
-        assert self._plate_size is not None
-        width, height = self._plate_size
+        width, height = self._frame_size
         effort = EFFORTS[0 if self._governor is None else self._governor.level]
         scale = self._run.scale or scale_for(height, width) * effort.scale
         whole = pixels_for(height, width) * effort.pixels
@@ -302,10 +307,9 @@ class Studio:
 
     def _open_behind(self) -> Backdrop:
         """Open the backdrop for the size in which frames come."""
-        assert self._plate_size is not None
         if self._behind is not None:
             self._behind.close()
-        self._behind = self._backdrops.open(*self._plate_size)
+        self._behind = self._backdrops.open(*self._frame_size)
         return self._behind
 
     def _covered(self, view: np.ndarray, phase: Phase, note: str) -> Shown:
@@ -319,7 +323,7 @@ class Studio:
             return np.dstack([pictures["err"]] * 3)
         com = self._cover.picture(self._card) if hidden else pictures["com"]
         if self._view == "side by side":
-            return np.hstack([frame.pixels, self._sized(com, frame.pixels.shape[1::-1])])  # type: ignore[arg-type]
+            return np.hstack([frame.pixels, self._sized(com, self._frame_size)])
         return com
 
     def _sized(self, picture: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
