@@ -21,7 +21,7 @@ class Effort:
 
 
 # From the best to the cheapest. Edges are given up before the size of what is understood at all: who loses a strand of
-# hair is still the same person.
+# hair is still the same person. Below half the size there would be a halo around him, which no rate makes up for.
 EFFORTS = (
     Effort(1, 1),
     Effort(1, 0.5),
@@ -29,8 +29,6 @@ EFFORTS = (
     Effort(0.75, 0.25),
     Effort(0.5, 0.25),
     Effort(0.5, 0.125),
-    Effort(0.375, 0.125),
-    Effort(0.25, 0.0625),
 )
 # So many pictures must agree before another effort is taken, which one slow picture does not decide.
 _FEW, _WINDOW = 4, 12

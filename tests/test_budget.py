@@ -32,7 +32,7 @@ def test_efforts_go_from_the_best_to_the_cheapest():
 
 @pytest.mark.parametrize("limit", [1, 0.09, 1 / 15, 1 / 25, 1 / 30, 1 / 60])
 def test_the_rate_is_held_with_the_best_effort_that_can(limit):
-    levels, seconds = drive(Governor(limit), 2000)
+    levels, seconds = drive(Governor(limit, len(COSTS)), 2000)
     best = int(np.argmax(limit >= COSTS))
     late = levels[500:]
     assert np.median(seconds[500:]) <= limit
@@ -42,23 +42,23 @@ def test_the_rate_is_held_with_the_best_effort_that_can(limit):
 @pytest.mark.parametrize("seed", range(5))
 def test_nothing_pumps(seed):
     # 38 ms against a limit of 40: noise alone must not move it to and fro.
-    levels, _ = drive(Governor(1 / 25), 6000, noise=0.15, seed=seed)
+    levels, _ = drive(Governor(1 / 25, len(COSTS)), 6000, noise=0.15, seed=seed)
     assert changes(levels[1000:]) <= 8
 
 
 def test_the_cheapest_effort_is_kept_where_none_is_cheap_enough():
-    levels, _ = drive(Governor(0.005), 500)
+    levels, _ = drive(Governor(0.005, len(COSTS)), 500)
     assert set(levels[50:]) == {len(COSTS) - 1}
 
 
 def test_far_too_slow_is_mended_within_a_few_pictures():
-    levels, seconds = drive(Governor(1 / 30), 100)
+    levels, seconds = drive(Governor(1 / 30, len(COSTS)), 100)
     assert seconds[25:].mean() < 1 / 30
     assert np.all(np.diff(levels[:30]) >= 0)
 
 
 def test_one_slow_picture_changes_nothing():
-    levels, _ = drive(Governor(0.11), 400, noise=0.01, slowness=lambda n: 10.0 if n % 50 == 20 else 1.0)
+    levels, _ = drive(Governor(0.11, len(COSTS)), 400, noise=0.01, slowness=lambda n: 10.0 if n % 50 == 20 else 1.0)
     assert set(levels) == {0}
 
 
@@ -66,7 +66,7 @@ def test_it_comes_back_when_the_machine_has_time_again():
     def busy(number):
         return 3.0 if 300 <= number < 600 else 1.0
 
-    levels, _ = drive(Governor(1 / 25), 2500, noise=0.02, slowness=busy)
+    levels, _ = drive(Governor(1 / 25, len(COSTS)), 2500, noise=0.02, slowness=busy)
     before, during, after = levels[200:300], levels[500:600], levels[-100:]
     assert np.median(during) > np.median(before)
     # 38 ms of 40 leave nothing to spare, so that the effort before is not risked again.

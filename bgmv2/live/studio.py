@@ -284,7 +284,7 @@ class Studio:
         self._verdict = self._watchdog(matte.pha, src, bgr, alignment)
         if self._live.unsteady:
             return matte
-        return matte._replace(pha=self._steadier(matte.pha, src))
+        return matte._replace(pha=self._steadier(matte.pha, src, bgr))
 
     def _spend(self, seconds: float) -> None:
         assert self._governor is not None
