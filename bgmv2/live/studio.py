@@ -226,7 +226,7 @@ class Studio:
             left = self._until - frame.seconds
             if left > 0:
                 self._taker.before(frame)
-                return self._covered(frame.pixels, "countdown", f"{GUIDE}: {int(left) + 1}")
+                return self._covered(frame.pixels, "countdown", f"{GUIDE}: {math.ceil(left)}")
             self._phase = "taking"
             self._feed.hold_light(True)
         if self._phase == "taking":

@@ -16,8 +16,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from bgmv2.plate.align import Alignment
+from bgmv2.plate.align import Aligner, Alignment
 from bgmv2.plate.photometric import likeness
+from bgmv2.types import Plate
 
 # Alpha is looked at in cells, and a cell is taken by the subject if so much of it has an alpha above the first.
 _ALPHA, _TAKEN = 0.3, 0.25
@@ -36,6 +37,8 @@ _SIZE = (90, 160)
 _ALIKE, _ROOM = 0.6, 0.05
 # Colours this near agree; of the share that did, so much must still.
 _AGREES, _STILL_AGREES = 0.05, 0.5
+# A plate that agrees less than usual by this is looked for in what alpha calls subject, before it is believed again.
+_LESS = 0.15
 # A plate of which less than this agrees is not believed unless it was found.
 _LEAST = 0.3
 # A picture whose colours vary by less is blank, as behind a shut lid.
@@ -50,6 +53,7 @@ MOVED = "the camera was moved"
 ELSEWHERE = "the camera sees another place than the plate shows"
 LIGHT = "the light has changed"
 SUDDEN = "too much of the picture changed at once"
+SHIFTED = "parts of the room are in another place"
 NOT_YET = "looking whether the plate fits"
 
 
@@ -107,6 +111,8 @@ class Watchdog:
         signs = self._look(pha, src, bgr)
         self.signs = signs
         wrong = self._wrong(signs, alignment)
+        if not wrong and self._doubt and signs.agrees < self._usual - _LESS and _shows_plate(pha, src, bgr):
+            wrong = SHIFTED
         if wrong:
             self._good = 0
             # What was wrong first is the cause of what is seen later, unless it is still being looked for.
@@ -118,6 +124,11 @@ class Watchdog:
             self._agreed.append(signs.agrees)
             self._found.append(alignment.status in ("fixed", "found") and alignment.inliers > 0)
         return self._doubt
+
+    @property
+    def _usual(self) -> float:
+        """The share of the picture that agrees with the plate when all is well; all of it before that is known."""
+        return median(self._agreed) if self._agreed else 1.0
 
     def _look(self, pha: torch.Tensor, src: torch.Tensor, bgr: torch.Tensor) -> Signs:
         share = F.adaptive_avg_pool2d((pha > _ALPHA).float(), _CELLS)
@@ -147,8 +158,7 @@ class Watchdog:
         """Say what is wrong with this frame; empty if nothing is."""
         if signs.blank:
             return BLANK
-        usual = median(self._agreed) if self._agreed else 0.0
-        agrees = signs.agrees >= max(_LEAST, _STILL_AGREES * usual)
+        agrees = signs.agrees >= (max(_LEAST, _STILL_AGREES * self._usual) if self._agreed else _LEAST)
         is_held = alignment.status == "held"
         if is_held and alignment.reason.startswith("a jump"):
             return MOVED
@@ -163,6 +173,15 @@ class Watchdog:
         if self._doubt and not agrees:
             return self._doubt
         return ""
+
+
+def _shows_plate(pha: torch.Tensor, src: torch.Tensor, bgr: torch.Tensor) -> bool:
+    """Tell whether what alpha calls subject shows parts of the plate, wherever those belong."""
+    shown = cv2.dilate((pha[0, 0] > _ALPHA).to(torch.uint8).cpu().numpy(), _square(2))
+    pixels = (255 * src[0].permute(1, 2, 0)).to(torch.uint8).cpu().numpy()
+    pixels[shown == 0] = 128
+    # This takes as long as several frames, but is asked only while nothing is shown.
+    return Aligner(Plate(bgr[0].float()), mode="first").align(pixels).inliers > 0
 
 
 def _square(reach: int) -> np.ndarray:

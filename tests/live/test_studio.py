@@ -174,14 +174,14 @@ def test_a_new_plate_can_be_wished_at_any_time(make_studio, sample, frames_of):
     studio = make_studio()
     play(studio, frames_of(sample.frames[:6]))
     studio.wish("plate")
-    shown = play(studio, frames_of([*sample.frames[6:20], *noisy(sample.plate, 16), *sample.frames[20:28]], rate=10))
+    shown = play(studio, frames_of([*sample.frames[6:16], *noisy(sample.plate, 16), *sample.frames[16:28]], rate=10))
     phases = [one.phase for one in shown]
     assert phases[0] == "countdown" and phases[-1] == "live"
 
 
 def test_another_size_needs_another_plate_and_comes_out_as_the_first(make_studio, script, sample, frames_of):
     studio, _ = guided(make_studio, script)
-    small = [cv2.resize(pixels, (240, 180)) for pixels in (*sample.frames[:12], *noisy(sample.plate, 16))]
+    small = [cv2.resize(pixels, (240, 180)) for pixels in (*sample.frames[:10], *noisy(sample.plate, 16))]
     first = play(studio, frames_of([*sample.frames[:3]]))
     later = play(
         studio, frames_of([*small, *(cv2.resize(p, (240, 180)) for p in sample.frames[:8])], start=101, rate=10)

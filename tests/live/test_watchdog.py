@@ -56,6 +56,10 @@ def garbled(pixels):
     return whole
 
 
+def rolled(pixels):
+    return np.concatenate([pixels[:60], np.roll(pixels[60:], 140, axis=1)])
+
+
 def turned(pixels):
     return np.ascontiguousarray(pixels[::-1, ::-1])
 
@@ -68,6 +72,7 @@ MISHAPS = {
     "lid shut": (lambda p: np.zeros_like(p), BLANK),
     "light off": (lambda p: dimmed(p, 0.12), None),
     "broken picture": (garbled, None),
+    "rolled picture": (rolled, None),
     "half a picture": (lambda p: np.concatenate([p[:90], np.full_like(p[90:], 128)]), None),
 }
 
@@ -103,6 +108,20 @@ def test_a_camera_that_was_bumped_is_found_again(guard, sample):
         guard(pixels)
     said = [guard(bumped(pixels, 0.07, 1.0)) for pixels in sample.frames[6:20]]
     assert said[0] == MOVED and not said[-1]
+
+
+def test_a_room_that_stays_in_the_wrong_place_is_never_shown(guard, sample):
+    for pixels in sample.frames[:6]:
+        guard(pixels)
+    assert all(guard(rolled(pixels)) for pixels in sample.frames[6:30])
+
+
+def test_somebody_who_comes_in_at_once_is_believed_some_frames_later(guard, sample):
+    for _ in range(6):
+        empty = np.clip(sample.plate + RNG.normal(0, 2, sample.plate.shape), 0, 255).astype(np.uint8)
+        guard(empty)
+    said = [guard(pixels) for pixels in sample.frames[:8]]
+    assert said[0] == SUDDEN and not said[-1]
 
 
 def test_light_that_the_meter_follows_is_no_mishap(guard, sample):
