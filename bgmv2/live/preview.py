@@ -64,6 +64,8 @@ class Preview:
             facts: numbers, for the lower edge.
             alert: something is not as it should be.
         """
+        if not self._is_there():
+            return  # OpenCV would open it again
         self._last = view, note, facts, alert
         picture = drawn(view, note, facts, alert=alert, mirrored=self.is_mirrored)
         if not self._is_sized:
@@ -74,8 +76,7 @@ class Preview:
     def pressed(self) -> Action | None:
         """Return what was asked for since the last call, or None; gives the window time to live in either case."""
         key = cv2.waitKey(1) & 0xFF
-        if self._last is not None and cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1:
-            self.is_open = False
+        if not self._is_there():
             return "quit"
         action = KEYS.get(chr(key).lower())
         if action == "mirror":
@@ -84,6 +85,12 @@ class Preview:
                 view, note, facts, alert = self._last
                 self.show(view, note, facts, alert=alert)
         return action
+
+    def _is_there(self) -> bool:
+        """Tell whether the window is still on the screen; before its first picture it is not expected to be."""
+        if self._last is not None and cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1:
+            self.is_open = False
+        return self.is_open
 
     def close(self) -> None:
         """Close the window; may be called twice."""
