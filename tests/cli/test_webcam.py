@@ -1,4 +1,5 @@
 import sys
+from fractions import Fraction
 
 import av
 import pytest
@@ -13,7 +14,7 @@ def room(make_clip, picture, tmp_path):
     """A clip of an empty room, and its plate."""
     still = picture(3, 96, 72)
     write_image(tmp_path / "plate.png", still)
-    return make_clip("room.mp4", pictures=[still] * 60, size=(96, 72), rate=30)
+    return make_clip("room.mp4", pictures=[still] * 60, size=(96, 72), rate=Fraction(30))
 
 
 def test_cameras_are_listed(monkeypatch, capsys):
