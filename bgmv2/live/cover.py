@@ -52,10 +52,6 @@ class Cover:
             self._blurred = compose.to_uint8(soft).permute(1, 2, 0).numpy()
         return self._blurred
 
-    def forget(self) -> None:
-        """Keep no picture."""
-        self._safe = self._next = self._blurred = None
-
 
 def card(backdrop_alone: torch.Tensor) -> np.ndarray:
     """Bring a backdrop ``(3, H, W)`` to ``(H, W, 3)`` uint8, for the time before there is any picture."""

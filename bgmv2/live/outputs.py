@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ _TICK = Fraction(1, 90000)
 # What is recorded is brought to the disk every so many pictures: memory does not grow, and a crash takes no more.
 _SEGMENT = 240
 # A recording shares the machine with the matting.
-_PRESET = EncodeConfig(preset="superfast")
+_ENCODE = EncodeConfig(preset="superfast")
 
 
 class Outputs:
@@ -64,8 +65,7 @@ class Outputs:
             if record is not None:
                 fps = Fraction(rate).limit_denominator(1001)
                 info = VideoInfo(*size, rate=fps, time_base=_TICK)
-                encode = EncodeConfig(preset=_PRESET.preset, overwrite=overwrite)
-                self._sink = open_sink(record, info, encode=encode)
+                self._sink = open_sink(record, info, encode=replace(_ENCODE, overwrite=overwrite))
             self._stack = stack.pop_all()
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -18,7 +19,7 @@ from bgmv2.backdrop import Backdrop
 from bgmv2.budget import EFFORTS, Governor
 from bgmv2.config import CompositeConfig, LiveConfig, RunConfig
 from bgmv2.develop import Lab
-from bgmv2.errors import PlateError
+from bgmv2.errors import Bgmv2Warning, PlateError
 from bgmv2.live.backdrops import Backdrops
 from bgmv2.live.capture import Taken, Taker, refuse
 from bgmv2.live.cover import Cover, card
@@ -55,7 +56,6 @@ class Shown:
         phase: what is going on.
         note: what to tell him; may be empty.
         stamp: when the camera gave the frame that `picture` shows, in seconds; None if it shows no new one.
-        spent: seconds of work.
     """
 
     picture: np.ndarray
@@ -63,7 +63,6 @@ class Shown:
     phase: Phase
     note: str = ""
     stamp: float | None = None
-    spent: float = 0.0
 
 
 class Studio:
@@ -81,7 +80,8 @@ class Studio:
         asks: somebody can answer by keys; otherwise a plate that will not do is taken anew by itself.
 
     Attributes:
-        effort: what the controller ended at, in words.
+        size: width and height of what others see, which never change.
+        is_idle: nobody watches, so nothing is matted.
     """
 
     def __init__(
@@ -142,9 +142,10 @@ class Studio:
         begun = time.perf_counter()
         self._obey()
         if isinstance(item, Outage):
-            self._cover.bad()
+            self._doubt()
             return self._covered(self._cover.picture(self._card), "outage", item.reason)
         if self.is_idle:
+            self._doubt()
             return self._covered(item.pixels, "idle", "nobody watches")
         size = item.pixels.shape[1], item.pixels.shape[0]
         if size != self._frame_size:
@@ -153,10 +154,9 @@ class Studio:
         if self._phase == "looking":
             self._look_for_plate()
         shown = self._prepare(item) if self._lab is None else self._show(item, self._lab)
-        spent = time.perf_counter() - begun
         if shown.phase in ("live", "mismatch") and self._governor is not None:
-            self._spend(spent)
-        return Shown(shown.picture, shown.view, shown.phase, shown.note, shown.stamp, spent)
+            self._spend(time.perf_counter() - begun)
+        return shown
 
     @property
     def effort(self) -> str:
@@ -240,15 +240,28 @@ class Studio:
         self._taken = taken = self._taker.finish()
         self._attempts += 1
         if taken.diagnosis.verdict != "reshoot":
-            if self._shelf is not None:
-                self._shelf.put(self._feed.device.name, self._frame_size, taken.made)
-            self._use(taken.made.plate, str(taken))
+            self._keep(taken)
+            self._use(taken.made.plate, f"{taken}{', exposure held' * self._feed.holds_light}")
         elif self._asks:
             self._phase, self._note = "asking", f"{taken} [P: again, G: take it]"
         elif self._attempts < _ATTEMPTS:
             self._begin_countdown()
         else:
             raise refuse(taken)
+
+    def _keep(self, taken: Taken) -> None:
+        """Keep a plate for the next start, if it can be."""
+        if self._shelf is None:
+            return
+        try:
+            self._shelf.put(self._feed.device.name, self._frame_size, taken.made)
+        except OSError as error:
+            warnings.warn(f"the plate is not kept for the next start: {error}", Bgmv2Warning, stacklevel=2)
+
+    def _doubt(self) -> None:
+        """Trust neither the last pictures nor that the camera still looks where it did."""
+        self._cover.bad()
+        self._watchdog.doubt()
 
     def _show(self, frame: Frame, lab: Lab) -> Shown:
         """Matte a frame, and show it if the plate fits."""

@@ -62,15 +62,13 @@ class Signs:
     """What a frame and its matte tell of the plate; all are shares of the picture, 0..1.
 
     Args:
-        cover: that alpha calls subject.
-        rise: that it did not call so a frame ago, away from what it did.
+        rise: that alpha calls subject, away from what it called so a frame ago.
         scatter: of the tiles, that are touched by that.
         agrees: that has the plate's colours.
         room: that alpha calls subject although it has the plate's structure.
         blank: the frame shows nothing.
     """
 
-    cover: float
     rise: float
     scatter: float
     agrees: float
@@ -125,6 +123,10 @@ class Watchdog:
             self._found.append(alignment.status in ("fixed", "found") and alignment.inliers > 0)
         return self._doubt
 
+    def doubt(self) -> None:
+        """Ask the plate to prove itself once more, as after a time without pictures."""
+        self._doubt, self._good = NOT_YET, 0
+
     @property
     def _usual(self) -> float:
         """The share of the picture that agrees with the plate when all is well; all of it before that is known."""
@@ -146,7 +148,6 @@ class Watchdog:
         # Averaged once more, neither noise nor a pixel of misalignment shows.
         difference = cv2.resize(frame - plate, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
         return Signs(
-            cover=float(taken.mean()),
             rise=float(new.mean()),
             scatter=float((tiles > _TOUCHED).mean()),
             agrees=float((np.abs(difference).max(axis=2) < _AGREES).mean()),
@@ -158,7 +159,8 @@ class Watchdog:
         """Say what is wrong with this frame; empty if nothing is."""
         if signs.blank:
             return BLANK
-        agrees = signs.agrees >= (max(_LEAST, _STILL_AGREES * self._usual) if self._agreed else _LEAST)
+        least = max(_LEAST, _STILL_AGREES * self._usual) if self._agreed else _LEAST
+        agrees = signs.agrees >= least
         is_held = alignment.status == "held"
         if is_held and alignment.reason.startswith("a jump"):
             return MOVED

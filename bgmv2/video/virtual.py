@@ -71,11 +71,6 @@ class VirtualCamera:
         self._retry_at = 0.0
         self.name: str = self._camera.device
 
-    @property
-    def is_there(self) -> bool:
-        """Whether the device can be written to, as far as is known."""
-        return self._camera is not None
-
     def send(self, picture: np.ndarray) -> bool:
         """Show a picture, ``(H, W, 3)`` uint8 RGB; False if the device is gone, which is then tried again later."""
         if self._camera is None and self._clock() >= self._retry_at:

@@ -111,39 +111,3 @@ def make_studio(sample):
         )
 
     return make
-
-
-@pytest.fixture
-def device(monkeypatch):
-    """A virtual camera of the test's own, registered as pyvirtualcam takes backends; keeps what it was sent."""
-    pyvirtualcam = pytest.importorskip("pyvirtualcam", reason='needs pip install "bgmv2[webcam]"')
-
-    class Device:
-        there, writer, pictures, size, keeps = True, None, [], None, True
-
-        def __init__(self, *, width, height, fps, fourcc, device):
-            if not Device.there or Device.writer is not None:
-                raise RuntimeError("no device")
-            Device.writer, Device.size = self, (width, height)
-
-        def send(self, frame):
-            if not Device.there:
-                raise OSError("device is gone")
-            Device.pictures.append(frame.reshape(*Device.size[::-1], 3).copy())
-            if not Device.keeps:
-                del Device.pictures[:-1]
-
-        def device(self):
-            return "/dev/video-test"
-
-        def native_fourcc(self):
-            return None
-
-        def close(self):
-            Device.writer = None
-
-    from pyvirtualcam import camera
-
-    monkeypatch.setattr(camera, "BACKENDS", {})
-    pyvirtualcam.register_backend("test", Device)
-    return Device

@@ -14,19 +14,6 @@ from bgmv2.video import camera
 from bgmv2.video.camera import CameraName, Feed, Lens, Outage, Playback, find_cameras, open_camera
 
 
-class Clock:
-    """Time passes only where somebody waits."""
-
-    def __init__(self):
-        self.now = 100.0
-
-    def __call__(self):
-        return self.now
-
-    def wait(self, seconds):
-        self.now += seconds
-
-
 class Fake:
     """A camera that does what a list says: a picture, None for a broken one, or an error."""
 
@@ -54,9 +41,9 @@ def grey(value, size=(8, 6)):
     return np.full((size[1], size[0], 3), value, np.uint8)
 
 
-def feed_of(device, *later):
-    """A feed, its clock, and the moments at which the camera was opened again."""
-    clock, moments, coming = Clock(), [], list(later)
+def feed_with(clock, device, *later):
+    """A feed, and the moments at which the camera was opened again."""
+    moments, coming = [], list(later)
 
     def reopen():
         moments.append(clock.now)
@@ -68,7 +55,12 @@ def feed_of(device, *later):
     return Feed(device, reopen, clock=clock, wait=clock.wait), moments
 
 
-def test_frames_are_stamped_when_they_come():
+@pytest.fixture
+def feed_of(clock):
+    return lambda device, *later: feed_with(clock, device, *later)
+
+
+def test_frames_are_stamped_when_they_come(feed_of):
     feed, _ = feed_of(Fake([grey(1), grey(2)]))
     clock = feed._clock
     frames = []
@@ -79,7 +71,7 @@ def test_frames_are_stamped_when_they_come():
     assert [frame.seconds for frame in frames] == [100.0, 100.5]
 
 
-def test_a_camera_that_was_unplugged_is_opened_again_ever_more_seldom():
+def test_a_camera_that_was_unplugged_is_opened_again_ever_more_seldom(feed_of):
     busy = [VideoError("another program uses it")] * 6
     feed, moments = feed_of(Fake([grey(1), VideoError("desk is gone")]), *busy, Fake([grey(2)]))
     items = list(feed)
@@ -93,7 +85,7 @@ def test_a_camera_that_was_unplugged_is_opened_again_ever_more_seldom():
     assert feed.outages == 1
 
 
-def test_the_old_camera_is_released_before_the_new_one_is_opened():
+def test_the_old_camera_is_released_before_the_new_one_is_opened(feed_of):
     first = Fake([VideoError("gone")])
     feed, _ = feed_of(first, Fake([grey(2)]))
     list(feed)
@@ -102,7 +94,7 @@ def test_the_old_camera_is_released_before_the_new_one_is_opened():
     assert feed.device.closed == 1
 
 
-def test_broken_pictures_are_passed_over_and_many_of_them_reopen():
+def test_broken_pictures_are_passed_over_and_many_of_them_reopen(feed_of):
     few = [grey(1), None, None, grey(2)]
     feed, moments = feed_of(Fake(few))
     assert [item.pixels[0, 0, 0] for item in feed] == [1, 2]
@@ -114,13 +106,13 @@ def test_broken_pictures_are_passed_over_and_many_of_them_reopen():
     assert len(moments) == 1
 
 
-def test_another_size_passes_through():
+def test_another_size_passes_through(feed_of):
     feed, _ = feed_of(Fake([grey(1), VideoError("gone")]), Fake([grey(2, (16, 12))], size=(16, 12)))
     shapes = [item.pixels.shape[:2] for item in feed if isinstance(item, Frame)]
     assert shapes == [(6, 8), (12, 16)]
 
 
-def test_light_is_held_where_it_was_wished_also_after_the_camera_came_back():
+def test_light_is_held_where_it_was_wished_also_after_the_camera_came_back(feed_of):
     first, second = Fake([grey(1), VideoError("gone")]), Fake([grey(2)])
     feed, _ = feed_of(first, second)
     feed.hold_light(True)
@@ -255,8 +247,7 @@ def test_exposure_is_held_as_it_is(monkeypatch):
     assert capture.props[cv2.CAP_PROP_AUTO_EXPOSURE] == 3 and capture.props[cv2.CAP_PROP_AUTO_WB] == 1
 
 
-def test_a_clip_is_played_at_its_own_pace_and_ends(make_clip):
-    clock = Clock()
+def test_a_clip_is_played_at_its_own_pace_and_ends(make_clip, clock):
     path = make_clip("clip.mp4", times=[0, 40, 80, 400, 440], size=(64, 48))
     device = Playback(path, clock=clock, wait=clock.wait)
     assert device.size == (64, 48) and device.name == str(path)
@@ -265,8 +256,7 @@ def test_a_clip_is_played_at_its_own_pace_and_ends(make_clip):
     assert stamps == pytest.approx([0, 0.04, 0.08, 0.4, 0.44], abs=1e-6)
 
 
-def test_a_clip_that_is_read_too_late_does_not_wait(make_clip):
-    clock = Clock()
+def test_a_clip_that_is_read_too_late_does_not_wait(make_clip, clock):
     device = Playback(make_clip("clip.mp4", count=5, rate=Fraction(25)), clock=clock, wait=clock.wait)
     device.read()
     clock.now += 10
