@@ -83,6 +83,18 @@ class Stamper:
             yield Shown(item.pixels, item.pixels, "live", stamp=item.seconds)
 
 
+class Unhurried(Outputs):
+    """Outputs that let the camera give its next picture only when they have shown the one before."""
+
+    def __init__(self, camera, size, **more):
+        super().__init__(size, 30.0, **more)
+        self._camera = camera
+
+    def show(self, picture, seconds):
+        super().show(picture, seconds)
+        self._camera.tokens.release()
+
+
 def numbered(count, size=(8, 6)):
     for number in range(count):
         yield np.full((size[1], size[0], 3), number % 256, np.uint8)
@@ -97,15 +109,14 @@ def run_sample(make_studio, pictures, out, *, reopen=None, **more):
     camera = Paced(pictures)
     feed = Feed(camera, reopen or (lambda: camera), wait=lambda seconds: None)
     studio = make_studio(feed=feed, **more)
-    lent = studio.develop
+    shows = out.show
 
-    def develop(items):
-        for shown in lent(items):
-            # Also what stood for an outage lets the next one come.
-            feed.device.tokens.release()
-            yield shown
+    def show(picture, seconds):
+        shows(picture, seconds)
+        # Also what stood for an outage lets the next one come.
+        feed.device.tokens.release()
 
-    studio.develop = develop
+    out.show = show
     return Session(feed, studio, out).run(), feed
 
 
@@ -114,7 +125,7 @@ def test_pictures_come_in_order_and_the_newest_is_worked_on(device):
     studio = Stamper(camera)
     report = Session(Feed(camera, lambda: camera), studio, Outputs((8, 6), 30.0, virtual=virtual((8, 6)))).run()
     values = [int(picture[0, 0, 0]) for picture in device.pictures]
-    assert values == sorted(values) and len(set(values)) > 20
+    assert values == sorted(values) and len(set(values)) > 1
     # The camera may be three pictures ahead; none that waits is older than that, however long it all runs.
     assert all(given - 1 - number <= 3 for number, given in studio.newest)
     assert report.frames + report.dropped == 200 and report.latency_95 >= report.latency >= 0
@@ -204,9 +215,9 @@ def test_a_virtual_camera_that_goes_away_does_not_end_the_session(device):
                 device.there = not 100 <= number < 200
                 yield shown
 
-    report = Session(Feed(camera, lambda: camera), Pulled(camera), Outputs((8, 6), 30.0, virtual=out)).run()
+    report = Session(Feed(camera, lambda: camera), Pulled(), Unhurried(camera, (8, 6), virtual=out)).run()
     values = {int(picture[0, 0, 0]) for picture in device.pictures}
-    assert report.losses >= 1 and min(values) < 100 and max(values) > 200
+    assert report.losses >= 1 and min(values) == 0 and max(values) == 249
     assert device.writer is None  # released at the end, so that the next run finds it
 
 
@@ -233,12 +244,12 @@ def test_an_error_in_the_studio_ends_the_session_and_frees_all(device):
 def test_what_others_see_is_recorded(tmp_path, device):
     path = tmp_path / "out.mkv"
     camera = Paced(numbered(60, (64, 48)), size=(64, 48))
-    out = Outputs((64, 48), 30.0, virtual=virtual((64, 48)), record=path)
-    report = Session(Feed(camera, lambda: camera), Stamper(camera), out).run()
+    out = Unhurried(camera, (64, 48), virtual=virtual((64, 48)), record=path)
+    report = Session(Feed(camera, lambda: camera), Stamper(), out).run()
     with av.open(str(path)) as container:
         greys = [float(frame.to_ndarray(format="rgb24").mean()) for frame in container.decode(video=0)]
     sent = [float(picture.mean()) for picture in device.pictures]
-    assert len(greys) == report.frames and greys == pytest.approx(sorted(set(sent)), abs=3)
+    assert len(greys) == report.frames == 60 and greys == pytest.approx(sorted(set(sent)), abs=3)
     with pytest.raises(OutputExistsError):
         Outputs((64, 48), 30.0, record=path)
 
@@ -255,10 +266,10 @@ def test_a_recording_that_fails_stops_alone(tmp_path, device, monkeypatch):
 
     monkeypatch.setattr(outputs_module, "open_sink", lambda *args, **more: Full())
     camera = Paced(numbered(50), size=(8, 6))
-    out = Outputs((8, 6), 30.0, virtual=virtual((8, 6)), record=tmp_path / "out.mp4")
-    report = Session(Feed(camera, lambda: camera), Stamper(camera), out).run()
+    out = Unhurried(camera, (8, 6), virtual=virtual((8, 6)), record=tmp_path / "out.mp4")
+    report = Session(Feed(camera, lambda: camera), Stamper(), out).run()
     assert report.trouble == "the disk is full" and str(report).endswith("the disk is full")
-    assert len(device.pictures) > 10
+    assert report.frames == 50 <= len(device.pictures)
 
 
 def test_it_rests_while_nobody_watches_and_wakes_at_once(device, monkeypatch):
@@ -307,13 +318,13 @@ class Keys:
 
 def test_keys_do_what_they_say(device):
     camera = Paced(numbered(200), size=(8, 6))
-    studio = Stamper(camera)
+    studio = Stamper()
     keys = Keys(["view", "backdrop", "plate", "go", "mirror", "freeze", None, None, "freeze", None])
     feed = Feed(camera, lambda: camera)
-    report = Session(feed, studio, Outputs((8, 6), 30.0, virtual=virtual((8, 6))), preview=keys).run()
+    report = Session(feed, studio, Unhurried(camera, (8, 6), virtual=virtual((8, 6))), preview=keys).run()
     assert studio.wishes == ["view", "backdrop", "plate", "go"]
     assert [note for note, alert in keys.notes if alert] == ["frozen"] * 3
-    assert report.frames < 30  # it ended by the key, not with the camera
+    assert report.frames < 12  # it ended by the key, not with the camera
     values = [int(picture[0, 0, 0]) for picture in device.pictures]
     assert max(values.count(value) for value in values) >= 4  # the frozen one
 
