@@ -24,6 +24,7 @@ AlphaMode = Literal["auto", "straight", "premultiplied"]
 FitMode = Literal["fill", "fit", "stretch"]
 EndMode = Literal["loop", "hold"]
 BlendMode = Literal["video", "linear"]
+MismatchMode = Literal["blur", "freeze", "show"]
 
 DEFAULT_BACKDROP = "green"
 EXPORTS = {"torchscript": ".torchscript", "onnx": ".onnx", "openvino": ".xml"}  # what can be exported, and its suffix
@@ -281,3 +282,48 @@ class RunConfig:
         }
         # The network knows its own limits; asked here, they are told before anything is loaded.
         replace(ModelConfig(), **{name: value for name, value in network.items() if value is not None})
+
+
+@dataclass(frozen=True)
+class LiveConfig:
+    """How a camera is matted live.
+
+    Args:
+        camera: number, part of a name, device or clip, as `bgmv2.video.camera.open_camera` takes it; empty for the
+            first camera.
+        size: width and height that are asked of the camera, which may have another one next to it.
+        fps: pictures a second that are asked of the camera, and that are held by spending less on each; None holds
+            what the camera gives.
+        on_mismatch: what others see while the plate does not fit: the last safe picture out of focus, `blur`, or as it
+            is, `freeze`; `show` hides nothing.
+        unsteady: leave alpha as the network gives it, frame by frame.
+        virtual: device of the virtual camera; `auto` takes the first that is free, `off` does without.
+        record: path of a video of what others see; None records nothing.
+        no_preview: show no window.
+        lazy: rest while no program looks at the virtual camera.
+        countdown: seconds to step out of the picture before the plate is taken.
+
+    Raises:
+        ValueError: a value is out of its range.
+    """
+
+    camera: str = ""
+    size: tuple[int, int] = (1280, 720)
+    fps: float | None = None
+    on_mismatch: MismatchMode = "blur"
+    unsteady: bool = False
+    virtual: str = "auto"
+    record: str | None = None
+    no_preview: bool = False
+    lazy: bool = False
+    countdown: float = 5.0
+
+    def __post_init__(self) -> None:
+        if min(self.size) < 16 or max(self.size) > 16384:
+            raise ValueError(f"a camera's pictures are 16 to 16384 pixels wide and high, got {self.size}")
+        if self.fps is not None and not 0 < self.fps <= 1000:
+            raise ValueError(f"a frame rate lies above 0 and up to 1000, got {self.fps}")
+        if self.on_mismatch not in get_args(MismatchMode):
+            raise ValueError(f"on a mismatch there are {', '.join(get_args(MismatchMode))}, got {self.on_mismatch}")
+        if not 0 <= self.countdown <= 60:
+            raise ValueError(f"a countdown takes 0 to 60 seconds, got {self.countdown}")

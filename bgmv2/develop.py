@@ -6,7 +6,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -201,6 +201,10 @@ class _View(NamedTuple):
     seconds: float
 
 
+# Takes a matte, its frame, the plate as it stands there, and its alignment; returns the matte that is gone on with.
+Retouch = Callable[[Matte, torch.Tensor, torch.Tensor, Alignment], Matte]
+
+
 class Lab:
     """Develops frames: uploads, warps the plate, mattes, composes, and brings what was ordered back as integers."""
 
@@ -225,6 +229,7 @@ class Lab:
         self.start = math.nan  # of the clip, in seconds; unknown before its first frame
         self.inspector: Inspector | None = None
         self.keeper: Keeper | None = None
+        self.retouch: Retouch | None = None
         self.finer: Matter | None = None  # a network that has the last word
 
     def state(self) -> dict[str, torch.Tensor]:
@@ -258,6 +263,8 @@ class Lab:
         seen, bgr, covered = matte_against(
             self.matter, src, self.plate, alignment, keeper=self.keeper, finer=self.finer
         )
+        if self.retouch is not None:
+            seen = self.retouch(seen, src, bgr, alignment)
         view = _View(src, bgr, covered, seen.pha, alignment, frame.seconds - self.start)
         beginning = self.start if self.beginning is None else self.beginning
         return self._overruled(seen, view, frame.seconds - beginning), view

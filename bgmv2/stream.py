@@ -5,6 +5,9 @@ A stage is a plain generator. `Prefetch` runs it in a thread of its own, a few i
     with Prefetch(reader) as decoded, Prefetch(align(decoded)) as aligned:
         for frame in aligned:
             writer.write(frame)
+
+Where a camera goes on whether anybody is ready or not, `Latest` takes the place of `Prefetch`: only the newest item
+waits, so no delay can grow.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from types import TracebackType
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+D = TypeVar("D")
 
 
 class _Waiting(threading.local):
@@ -70,7 +74,7 @@ class Prefetch(Generic[T], Iterator[T]):
         start = time.perf_counter()
         try:
             with self._changed:
-                self._changed.wait_for(lambda: self._items or self._finished or self._stopped)
+                self._changed.wait_for(self._tells)
                 if self._items:
                     self._changed.notify_all()
                     return self._items.popleft()
@@ -82,6 +86,13 @@ class Prefetch(Generic[T], Iterator[T]):
         if error is not None and not self._stopped:
             raise error
         raise StopIteration
+
+    def within(self, seconds: float, default: D) -> T | D:
+        """Do what `next` does, but wait no longer than so many seconds, after which `default` is returned."""
+        with self._changed:
+            if not self._changed.wait_for(self._tells, timeout=seconds):
+                return default
+        return next(self)
 
     def close(self) -> None:
         """Stop the source, drop what it has produced, and wait until its thread has ended; may be called twice."""
@@ -98,6 +109,10 @@ class Prefetch(Generic[T], Iterator[T]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _tells(self) -> bool:
+        """Whether the consumer need not wait: there is an item, or there will be none any more."""
+        return bool(self._items) or self._finished or self._stopped
 
     def _produce(self) -> None:
         error: BaseException | None = None
@@ -132,5 +147,28 @@ class Prefetch(Generic[T], Iterator[T]):
         with self._changed:
             self._changed.wait_for(lambda: len(self._items) < self._depth or self._stopped)
             if not self._stopped:
+                self._items.append(item)
+                self._changed.notify_all()
+
+
+class Latest(Prefetch[T]):
+    """A `Prefetch` that never lets its source wait: an item that nobody has taken yet gives way to the next one.
+
+    Args:
+        iterable: the source, which goes on at its own pace.
+
+    Attributes:
+        dropped: items that nobody has got.
+    """
+
+    def __init__(self, iterable: Iterable[T]) -> None:
+        self.dropped = 0
+        super().__init__(iterable, depth=1)
+
+    def _put(self, item: T) -> None:
+        with self._changed:
+            if not self._stopped:
+                self.dropped += len(self._items)
+                self._items.clear()
                 self._items.append(item)
                 self._changed.notify_all()

@@ -142,3 +142,58 @@ def benchmark_folder(tmp_path) -> Path:
     index = {"version": VERSION, "seed": 7, "sha256": "0" * 64, "items": items}
     (folder / INDEX).write_text(json.dumps(index), encoding="utf-8")
     return folder
+
+
+class Clock:
+    """Time passes only where somebody waits."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def device(monkeypatch):
+    """A virtual camera of the test's own, registered as pyvirtualcam takes backends; keeps what it was sent."""
+    pyvirtualcam = pytest.importorskip("pyvirtualcam", reason='needs pip install "bgmv2[webcam]"')
+
+    class Device:
+        there, writer, pictures, size, keeps, said = True, None, [], None, True, {}
+
+        def __init__(self, *, width, height, fps, fourcc, device):
+            if not Device.there or Device.writer is not None:
+                raise RuntimeError("no device")
+            Device.writer, Device.size = self, (width, height)
+            Device.said = {"size": (width, height), "fps": fps, "device": device}
+
+        def send(self, frame):
+            if not Device.there:
+                raise OSError("device is gone")
+            Device.pictures.append(frame.reshape(*Device.size[::-1], 3).copy())
+            if not Device.keeps:
+                del Device.pictures[:-1]
+
+        def device(self):
+            return "/dev/video-test"
+
+        def native_fourcc(self):
+            return None
+
+        def close(self):
+            Device.writer = None
+
+    from pyvirtualcam import camera
+
+    monkeypatch.setattr(camera, "BACKENDS", {})
+    pyvirtualcam.register_backend("test", Device)
+    return Device

@@ -13,6 +13,7 @@ import torch
 
 import bgmv2
 from bgmv2.cli import main
+from bgmv2.cli.options import LIVE
 from bgmv2.video import write_image
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -76,8 +77,18 @@ def flags(text):
     return set(re.findall(r"--[a-z]+(?:-[a-z]+)*", text))
 
 
+def table_of(section):
+    """The first column of the tables in a section of the README."""
+    return "\n".join(line.split("|")[1] for line in section.splitlines() if line.startswith("| `"))
+
+
+def test_the_readme_s_table_names_every_flag_of_webcam_alone():
+    section = README.split("## In a meeting")[1].split("\n## ")[0]
+    assert flags(table_of(section)) == {"--plate", *(f"--{name.replace('_', '-')}" for name in LIVE)}
+
+
 def test_the_readme_s_table_names_every_flag_and_no_other(capsys):
-    table = "\n".join(line.split("|")[1] for line in README.splitlines() if line.startswith("| `"))
+    table = table_of(README.split("## In a meeting")[0])
     with pytest.raises(SystemExit, match="0"):
         main(["convert", "--help"])
     usage = capsys.readouterr().out

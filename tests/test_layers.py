@@ -23,7 +23,7 @@ FLOORS = (
         "develop",
         "names",
     },
-    {"pipeline", "evaluate"},
+    {"pipeline", "evaluate", "live"},
     {"batch"},
     {"bgmv2"},  # the package itself: what it exports comes from below, and who imports from it stands above
     {"cli", "tools"},

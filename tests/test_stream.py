@@ -4,7 +4,7 @@ import time
 import pytest
 
 from bgmv2 import stream
-from bgmv2.stream import Prefetch
+from bgmv2.stream import Latest, Prefetch
 
 
 @pytest.fixture(autouse=True)
@@ -240,3 +240,71 @@ def test_waiting_is_not_work(monkeypatch):
 def test_a_depth_below_one_is_refused(depth):
     with pytest.raises(ValueError, match="depth"):
         Prefetch([], depth=depth)
+
+
+class Lockstep:
+    """A source that gives its next item only when the test says so, as a camera does by its clock."""
+
+    def __init__(self):
+        self._go = threading.Semaphore(0)
+        self._given = threading.Semaphore(0)
+
+    def __iter__(self):
+        for number in range(100):
+            self._go.acquire()
+            if self._over:
+                return
+            yield number
+            # Asked for the next one: this one has been put.
+            self._given.release()
+
+    _over = False
+
+    def give(self, count):
+        for _ in range(count):
+            self._go.release()
+            self._given.acquire()
+
+    def end(self):
+        self._over = True
+        self._go.release()
+
+
+def test_the_latest_item_wins_and_the_others_are_counted():
+    source = Lockstep()
+    with Latest(source) as items:
+        source.give(1)
+        assert next(items) == 0
+        source.give(5)
+        assert next(items) == 5
+        source.give(2)
+        source.end()
+        assert list(items) == [7]
+        assert items.dropped == 4 + 1
+
+
+def test_a_source_never_waits_for_the_consumer_of_the_latest():
+    source = Lockstep()
+    with Latest(source):
+        source.give(50)  # returns although nobody takes anything
+        source.end()
+
+
+def test_an_error_comes_behind_the_latest_item():
+    with Latest(Source(fail_at=3)) as items:
+        while not items._finished:
+            time.sleep(0.001)
+        assert next(items) == 3
+        with pytest.raises(OSError, match="the disk is gone"):
+            next(items)
+
+
+def test_waiting_for_an_item_can_be_given_up():
+    source = Lockstep()
+    with Latest(source) as items:
+        assert items.within(0.001, None) is None
+        source.give(1)
+        assert items.within(0.001, None) == 0
+        source.end()
+        with pytest.raises(StopIteration):
+            items.within(10, None)

@@ -1,4 +1,4 @@
-"""The command line: `convert`, `plate`, `batch` and others. Errors become one line on stderr and an exit code.
+"""The command line: `convert`, `plate`, `webcam` and others. Errors become one line on stderr and an exit code.
 
 Exit codes: 0 done; 1 it could not be done, stderr says why, or `verify` found a difference; 2 wrong usage; 3
 `check` says that plate or clip should be filmed again; 130 interrupted by Ctrl-C.
@@ -15,11 +15,11 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from bgmv2 import __version__
-from bgmv2.cli import batch, check, convert, eval, export, image, plate, verify
+from bgmv2.cli import batch, check, convert, eval, export, image, plate, verify, webcam
 from bgmv2.errors import Bgmv2Error, Bgmv2Warning
 from bgmv2.memory import keep_memory
 
-VERBS = (convert, check, plate, batch, image, eval, verify, export)
+VERBS = (convert, check, plate, webcam, batch, image, eval, verify, export)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -20,6 +20,7 @@ from bgmv2.config import (
     EndMode,
     Engine,
     FitMode,
+    MismatchMode,
     Precision,
     Preset,
     RefineMode,
@@ -51,6 +52,14 @@ def parse_rate(text: str) -> Fraction:
     except (ValueError, ZeroDivisionError):
         message = f"a frame rate is a number or a ratio, such as 24, 23.976 or 24000/1001: {text!r}"
         raise argparse.ArgumentTypeError(message) from None
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Read a size: ``1280x720``."""
+    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text, re.ASCII)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"a size is width and height, such as 1280x720: {text!r}")
+    return int(match[1]), int(match[2])
 
 
 def parse_plate(text: str) -> str:
@@ -250,6 +259,39 @@ CHECK: dict[str, dict[str, Any]] = {
     ),
 }
 
+LIVE: dict[str, dict[str, Any]] = {
+    "camera": dict(
+        metavar="CAMERA",
+        help="number or part of the name, as --list says them, or a device such as /dev/video0; or a clip, which is "
+        "played at its own pace once; default: the first camera",
+    ),
+    "size": dict(type=parse_size, metavar="WxH", help="what is asked of the camera, which takes the nearest it has"),
+    "fps": dict(
+        type=float,
+        metavar="N",
+        help="pictures a second; scale and pixels are lowered until the machine holds them; default: the camera's",
+    ),
+    "virtual": dict(
+        metavar="DEVICE|auto|off",
+        help="the virtual camera from which meeting programs read, such as /dev/video10, or none",
+    ),
+    "record": dict(metavar="OUT", help="record what others see, without sound, such as out.mp4"),
+    "on_mismatch": dict(
+        choices=get_args(MismatchMode),
+        help="what others see while the plate does not fit the room: the last safe picture out of focus, or as it is, "
+        "or the room",
+    ),
+    "unsteady": dict(
+        action="store_true", help="leave alpha as it comes, also where it flickers before what stands still"
+    ),
+    "no_preview": dict(action="store_true", help="show no window; Ctrl-C ends it"),
+    "lazy": dict(
+        action="store_true",
+        help="without preview and recording, rest while no program looks at the virtual camera; Linux can tell",
+    ),
+    "countdown": dict(type=float, metavar="S", help="seconds to step out of the picture before the plate is taken"),
+}
+
 
 def add_inputs(parser: argparse.ArgumentParser, src_help: str) -> None:
     """Add what is read: the source, the plate and the backdrop."""
@@ -300,7 +342,8 @@ def add_config(parser: argparse.ArgumentParser, config: type, flags: dict[str, d
     group = parser.add_argument_group(title)
     for name, settings in flags.items():
         default = defaults[name]
-        text = settings["help"] if default in (None, False) else f"{settings['help']} (default: {default})"
+        shown = "x".join(map(str, default)) if isinstance(default, tuple) else default
+        text = settings["help"] if shown in (None, False, "") else f"{settings['help']} (default: {shown})"
         group.add_argument(f"--{name.replace('_', '-')}", default=default, **{**settings, "help": text})
 
 

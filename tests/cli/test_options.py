@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bgmv2.cli import VERBS, main
-from bgmv2.cli.options import CHECK, COMPOSITE, ENCODE, READ, ROLES, RUN, STILL
-from bgmv2.config import CheckConfig, CompositeConfig, EncodeConfig, ReadConfig, RunConfig
+from bgmv2.cli.options import CHECK, COMPOSITE, ENCODE, LIVE, READ, ROLES, RUN, STILL
+from bgmv2.config import CheckConfig, CompositeConfig, EncodeConfig, LiveConfig, ReadConfig, RunConfig
 from bgmv2.video import read_image, write_image
 
 NO_CUDA = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
@@ -250,7 +250,8 @@ def test_every_choice_of_the_configurations_has_a_flag_with_its_default():
     assert set(COMPOSITE) == {field.name for field in fields(CompositeConfig)}
     assert {*ENCODE, "overwrite"} == {field.name for field in fields(EncodeConfig)}
     assert set(CHECK) == {field.name for field in fields(CheckConfig)}
-    assert len(VERBS) == 8
+    assert set(LIVE) == {field.name for field in fields(LiveConfig)}
+    assert len(VERBS) == 9
 
 
 def damaged(path, how):

@@ -1,0 +1,63 @@
+"""Steadiness: alpha that flickers where the picture stands still is held to what it was."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+# Whether the picture stands still is asked of averages over so many pixels, which noise hardly moves.
+_STEP = 4
+# Below the first change of an average, in 0..1, and around it, all of it stands still, from the second on nothing does.
+_STILL, _MOVES = 0.02, 0.05
+# Frame and plate that differ by less than the first agree, from the second on they do not.
+_AGREES, _DIFFERS = 0.04, 0.1
+# So much of the alpha before is kept where it stands still. With more, alpha lags behind what moves very slowly.
+_KEPT = 0.85
+
+
+class Steadier:
+    """Steadies the alpha of frames in their order.
+
+    Where the picture did not change since the frame before, neither there nor beside it, alpha has no reason to change:
+    most of the last one is kept. Where it changed, the new alpha is taken as it is, so that nothing trails behind what
+    moves. Where the frame agrees with the plate, an alpha that falls is believed at once: a halo that the subject left
+    behind in front of a still wall goes with him.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def __call__(self, pha: torch.Tensor, src: torch.Tensor, bgr: torch.Tensor) -> torch.Tensor:
+        """Steady the next alpha.
+
+        Args:
+            pha: ``(1, 1, H, W)``, 0..1.
+            src: ``(1, 3, H, W)`` frame, 0..1.
+            bgr: ``(1, 3, H, W)`` plate as it stands in the frame, in its light.
+
+        Returns:
+            ``(1, 1, H, W)``; as it is for the first frame, and for one of another size than the last.
+        """
+        small, plate = (F.avg_pool2d(x.float(), _STEP, ceil_mode=True, count_include_pad=False) for x in (src, bgr))
+        if self._last is not None and self._last[0].shape == pha.shape:
+            before, small_before = self._last
+            change = (small - small_before).abs().amax(dim=1, keepdim=True)
+            change = F.max_pool2d(change, 3, stride=1, padding=1)
+            still = _ramp(change, _MOVES, _STILL)
+            agrees = _ramp((small - plate).abs().amax(dim=1, keepdim=True), _DIFFERS, _AGREES)
+            kept = torch.cat([still, still * (1 - agrees)], dim=1)
+            rising, falling = (
+                _KEPT * F.interpolate(kept, size=pha.shape[2:], mode="bilinear", align_corners=False).to(pha)
+            ).split(1, dim=1)
+            pha = torch.lerp(pha, before, torch.where(pha < before, falling, rising))
+        self._last = pha, small
+        return pha
+
+    def forget(self) -> None:
+        """Take the next frame for the first."""
+        self._last = None
+
+
+def _ramp(x: torch.Tensor, none: float, full: float) -> torch.Tensor:
+    """Go from 0 where `x` is `none` to 1 where it is `full`."""
+    return ((x - none) / (full - none)).clamp(0, 1)
