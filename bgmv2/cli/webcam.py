@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from bgmv2.cli import options
 from bgmv2.config import CompositeConfig, LiveConfig, RunConfig
 from bgmv2.errors import OutputError
+from bgmv2.live.keys import HELP
 
 if TYPE_CHECKING:
     from bgmv2.video.virtual import VirtualCamera
 
 _COMPOSITE = ("backdrop_fit", "blend", "keep_shadow", "despill")
 _RUN = ("device", "precision", "align", "weights", "scale", "refine", "pixels", "threshold")
-EXAMPLES = """\
+EXAMPLES = f"""\
 examples:
   bgmv2 webcam --list                                   which cameras are there
   bgmv2 webcam --backdrop beach.jpg                     the first camera, over a picture, into the virtual camera
@@ -24,7 +25,7 @@ examples:
   bgmv2 webcam --virtual off                            only to look at it
   bgmv2 webcam --camera clip.mp4 --plate plate.png --virtual off --no-preview --record out.mp4      without a camera
 
-The preview shows the keys that it knows.
+Keys: {HELP}.
 """
 
 

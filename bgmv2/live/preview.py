@@ -4,26 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Literal
 
 import cv2
 import numpy as np
 
 from bgmv2.errors import DeviceError
+from bgmv2.live.keys import HELP, KEYS, Action
 from bgmv2.sheets import DARK, LIGHT, label
 
-Action = Literal["plate", "go", "backdrop", "view", "mirror", "freeze", "quit"]
-KEYS: dict[str, Action] = {
-    "p": "plate",
-    "g": "go",
-    "b": "backdrop",
-    "v": "view",
-    "m": "mirror",
-    "f": "freeze",
-    "q": "quit",
-    "\x1b": "quit",
-}
-HELP = "P plate anew   B backdrop   V view   M mirror   F freeze   Q quit"
 TITLE = "bgmv2 webcam"
 # The window's picture is so wide, as a person can make the window any size.
 _WIDTH = 960

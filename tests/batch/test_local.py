@@ -73,7 +73,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_clip_gone_on_with(shots):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has other interrupts")
 def test_ctrl_c_stops_at_the_next_frame_and_the_rest_is_done_later(shots):
-    scene = shots(60, ("a", "b"))
+    scene = shots(240, ("a", "b"))
 
     def interrupt(event):
         if event.kind == "moving" and event.progress.frames > 10:

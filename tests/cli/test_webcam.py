@@ -4,7 +4,8 @@ from fractions import Fraction
 import av
 import pytest
 
-from bgmv2.cli import main, webcam
+from bgmv2.cli import main
+from bgmv2.video import camera
 from bgmv2.video.camera import CameraName
 from bgmv2.video.images import write_image
 
@@ -19,11 +20,11 @@ def room(make_clip, picture, tmp_path):
 
 def test_cameras_are_listed(monkeypatch, capsys):
     monkeypatch.setattr(
-        webcam, "find_cameras", lambda: [CameraName(0, "Desk Cam"), CameraName(4, "Loop", virtual=True)]
+        camera, "find_cameras", lambda: [CameraName(0, "Desk Cam"), CameraName(4, "Loop", virtual=True)]
     )
     assert main(["webcam", "--list"]) == 0
     assert capsys.readouterr().out == "0  Desk Cam\n4  Loop (virtual)\n"
-    monkeypatch.setattr(webcam, "find_cameras", lambda: [])
+    monkeypatch.setattr(camera, "find_cameras", lambda: [])
     assert main(["webcam", "--list"]) == 1
     assert "there is no camera" in capsys.readouterr().err
 

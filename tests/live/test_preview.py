@@ -14,7 +14,8 @@ import pytest
 
 from bgmv2.errors import DeviceError
 from bgmv2.live import preview
-from bgmv2.live.preview import HELP, KEYS, Preview, drawn
+from bgmv2.live.keys import HELP, KEYS
+from bgmv2.live.preview import Preview, drawn
 
 SAMPLE = Path(__file__).parents[1] / "sample"
 
