@@ -135,16 +135,15 @@ def test_memory_does_not_grow(device):
     count = 5000 if EVERY else 1500
     device.keeps = False
     camera = Paced(numbered(count, (64, 48)), size=(64, 48))
-    early, late = [], []
+    held = []
 
     class Measured(Stamper):
         def develop(self, items):
             for number, shown in enumerate(super().develop(items)):
-                # Of many instants, since a picture or two more may be on their way in any of them.
-                for start, held in ((count // 5, early), (count - 100, late)):
-                    if start <= number < start + 40:
-                        gc.collect()
-                        held.append(tracemalloc.get_traced_memory()[0])
+                # How many come through depends on the machine: the newest wins.
+                if number % 10 == 0:
+                    gc.collect()
+                    held.append(tracemalloc.get_traced_memory()[0])
                 yield shown
 
     tracemalloc.start()
@@ -154,7 +153,10 @@ def test_memory_does_not_grow(device):
     finally:
         tracemalloc.stop()
     # Less than two pictures, where thousands passed.
-    assert len(early) == len(late) == 40 and min(late) - min(early) < 2 * 64 * 48 * 3
+    assert len(held) >= 40
+    # The least of several instants, since in any of them a picture or two more may be on their way.
+    early, late = min(held[len(held) // 5 :][:8]), min(held[-8:])
+    assert late - early < 2 * 64 * 48 * 3
 
 
 @pytest.mark.skipif(not EVERY, reason="BGMV2_TEST_ALL=1 mattes 5,000 frames, which takes minutes")
