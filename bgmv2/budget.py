@@ -8,19 +8,24 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from statistics import median
 
 COARSE_SIDE = 640  # pixels; 1/4 for HD and 1/8 for 4K, the scales of Lin et al. 2021, and 1/2 for 1280x720
 REFINED_SHARE = 1 / 16  # of all pixels; the paper's settings for HD and 4K refine 1/26
 # Below these there is hardly a subject left.
 _LEAST_SIDE, _LEAST_SHARE = 160, 1 / 256
-# Frames of which the median tells what a frame costs.
-_REMEMBERED = 8
-# A frame may take this share of its time, for what follows needs some, too; and what was too dear is tried again only
-# if it should take this share of it.
-_FULL, _ROOMY = 0.95, 0.75
-# Frames for which there must have been room before something dearer is tried. If that was too dear, the wait doubles.
-_PATIENCE, _MOST_PATIENCE = 24, 1536
+# Each cheaper setting refines half as many pixels or sees the frame at so much of the scale, in turns; edges are given
+# up first, for who loses a strand of hair is still the same person.
+_FEWER, _SMALLER = 1 / 2, (3 / 4, 2 / 3)
+# So many frames must agree before another setting is taken, which one slow frame does not decide.
+_FEW, _WINDOW = 4, 12
+# It is taken that the next better setting takes so much longer, until it has been tried.
+_DEARER, _LEAST_DEARER, _MOST_DEARER = 1.3, 1.02, 3.0
+# A frame may take this share of its time, for what follows needs some, too. A better setting is taken if it should fit
+# with more to spare, and not before so many frames; each time that it did not hold, twice as many pass before it is
+# tried again.
+_FULL, _ROOMY, _PATIENCE, _MOST_PATIENCE = 0.95, 0.8, 30, 3840
 
 
 @dataclass(frozen=True)
@@ -49,28 +54,36 @@ def pixels_for(height: int, width: int) -> int:
     return round(height * width * REFINED_SHARE)
 
 
-def settings_for(height: int, width: int, *, scale: float | None = None, pixels: int | None = None) -> list[Setting]:
-    """Settings from the best to the cheapest, in turns with half as many pixels to refine and half the scale.
+def settings_for(
+    height: int, width: int, *, scale: float | None = None, pixels: int | None = None, least: float = 0.0
+) -> list[Setting]:
+    """Settings from the best to the cheapest. What is chosen stays.
 
     Args:
         height: of the frames.
         width: of the frames.
-        scale: of the best; None chooses by the size.
-        pixels: of the best; None as well.
+        scale: of all settings; None chooses by the size, and goes down.
+        pixels: of all settings; None as well.
+        least: share of the best scale, 0..1, below which no setting sees a frame.
 
     Returns:
         At least one.
     """
-    scale = scale_for(height, width) if scale is None else scale
+    keeps_scale, keeps_pixels = scale is not None, pixels is not None
+    scale = best = scale_for(height, width) if scale is None else scale
     pixels = pixels_for(height, width) if pixels is None else pixels
     settings = [Setting(scale, pixels)]
+    smaller = cycle(_SMALLER)
+    sees_less = False  # what is done next, in turns
+    share = next(smaller)
     while True:
-        can_refine_less = pixels / 2 >= _LEAST_SHARE * height * width
-        can_see_less = max(height, width) * scale / 2 >= _LEAST_SIDE
-        if can_refine_less and (len(settings) % 2 or not can_see_less):
-            pixels //= 2
+        can_refine_less = not keeps_pixels and pixels * _FEWER >= _LEAST_SHARE * height * width
+        side = max(height, width) * scale * share
+        can_see_less = not keeps_scale and side >= _LEAST_SIDE and scale * share >= least * best
+        if can_refine_less and not (sees_less and can_see_less):
+            pixels, sees_less = int(pixels * _FEWER), True
         elif can_see_less:
-            scale /= 2
+            scale, share, sees_less = scale * share, next(smaller), False
         else:
             return settings
         settings.append(Setting(scale, pixels))
@@ -101,10 +114,10 @@ def affordable(height: int, width: int, settings: Sequence[Setting], *, memory: 
 
 
 class Governor:
-    """Holds a rate: goes to cheaper settings at once when frames take too long, and back only with patience.
+    """Holds a rate by choosing among settings: down within a few frames, up with patience, and not to and fro.
 
-    So that quality does not go up and down all the time, what was too dear is tried again only after a while that
-    doubles each time it was in vain, and only if what it cost last time would fit now.
+    It learns how much longer each setting takes than the next cheaper one. So it goes down by several at once if need
+    be, and up only if what is dearer should fit.
 
     Args:
         rate: frames a second that are wanted.
@@ -117,19 +130,18 @@ class Governor:
     def __init__(self, rate: float, settings: Sequence[Setting]) -> None:
         if not rate > 0 or not settings:
             raise ValueError(f"a rate is positive and there are settings, got {rate = }, {settings = }")
-        self._period = 1 / rate
+        self._limit = _FULL / rate
         self._settings = list(settings)
         self._level = 0
         self._frames, self._seconds = 0, 0.0
-        self._costs: deque[float] = deque(maxlen=_REMEMBERED)
-        # What a frame of each setting cost against one of the next cheaper, where that is known.
-        self._steps: dict[int, float] = {}
-        self._left: float | None = None
-        self._roomy = 0
-        self._patience = _PATIENCE
-        # The setting that is on trial, and frames for which it has fitted.
-        self._trial: int | None = None
-        self._fitting = 0
+        # How much longer each setting takes than the next cheaper one, as far as that was seen; and frames that pass
+        # before it is tried again.
+        self._dearer = [_DEARER] * len(settings)
+        self._patience = [_PATIENCE] * len(settings)
+        self._costs: deque[float] = deque(maxlen=_WINDOW)
+        self._stay = 0
+        self._came_from: tuple[int, float] | None = None
+        self._is_warm = False
 
     @property
     def setting(self) -> Setting:
@@ -152,43 +164,57 @@ class Governor:
         """
         self._frames += 1
         self._seconds += seconds
+        if not self._is_warm:
+            # The first frame after a change pays for the change.
+            self._is_warm = True
+            return self.setting
         self._costs.append(seconds)
-        if len(self._costs) < _REMEMBERED // 2:
+        self._stay += 1
+        if len(self._costs) < _FEW:
             return self.setting
         cost = median(self._costs)
-        if self._left is not None and len(self._costs) == self._costs.maxlen:
-            self._steps[self._level - 1] = self._left / cost
-            self._left = None
-        if cost > _FULL * self._period:
+        if self._came_from is not None:
+            self._learn(cost, *self._came_from)
+            self._came_from = None
+        better = self._level - 1
+        if cost > self._limit:
             self._go_down(cost)
-        elif self._level and cost * self._steps.get(self._level - 1, 1.0) < _ROOMY * self._period:
-            self._roomy += 1
-            if self._roomy >= self._patience:
-                self._go_up()
-        else:
-            self._roomy = 0
-        if self._trial == self._level:
-            # What has fitted for as long as was waited for it was not tried in vain.
-            self._fitting += 1
-            if self._fitting > self._patience:
-                self._trial, self._patience = None, _PATIENCE
+        elif better >= 0 and self._stay >= self._patience[better]:
+            if cost * self._dearer[better] <= _ROOMY * self._limit:
+                self._move(better, cost)
+            else:
+                # Asked again later: the machine may have less to do by then.
+                self._stay = 0
         return self.setting
 
     def _go_down(self, cost: float) -> None:
-        if self._level + 1 == len(self._settings):
+        level, last = self._level, len(self._settings) - 1
+        if level == last:
             return
-        if self._trial is not None:
-            self._patience = min(2 * self._patience, _MOST_PATIENCE)
-            self._trial = None
-        self._left = cost
-        self._move(self._level + 1)
+        # What did not hold for as long as was waited for it is waited for twice as long.
+        held = self._stay >= self._patience[level]
+        self._patience[level] = _PATIENCE if held else min(_MOST_PATIENCE, 2 * self._patience[level])
+        expected = cost
+        while level < last and expected > self._limit:
+            expected /= self._dearer[level]
+            level += 1
+        self._move(level, cost)
 
-    def _go_up(self) -> None:
-        self._trial, self._fitting = self._level - 1, 0
-        self._left = None
-        self._move(self._level - 1)
-
-    def _move(self, level: int) -> None:
+    def _move(self, level: int, cost: float) -> None:
+        self._came_from = self._level, cost
         self._level = level
-        self._roomy = 0
         self._costs.clear()
+        self._stay = 0
+        self._is_warm = False
+
+    def _learn(self, cost: float, level: int, before: float) -> None:
+        """Learn from a step by one how much dearer the better of the two is.
+
+        Args:
+            cost: of a frame now, in seconds.
+            level: at which frames were done before.
+            before: what a frame cost then.
+        """
+        if abs(level - self._level) == 1:
+            ratio = before / cost if level < self._level else cost / before
+            self._dearer[min(level, self._level)] = min(_MOST_DEARER, max(_LEAST_DEARER, ratio))

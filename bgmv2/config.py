@@ -239,8 +239,8 @@ class RunConfig:
             fraction of the time, but alpha changes in places.
         budget: `auto` computes in bfloat16 on CPUs that are made for it, and where memory is short, the frame is seen
             smaller and less of it refined; `full` does neither.
-        fps: frames a second that are held, by seeing frames smaller and refining less where they take too long; None
-            takes the time that it takes.
+        fps: frames a second that are held, by seeing frames smaller and refining less where they take too long, unless
+            `scale` or `pixels` are given; None takes the time that it takes.
 
     Raises:
         ValueError: a value is out of its range. Whether the device is there is only seen where it is used.

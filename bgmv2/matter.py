@@ -183,8 +183,13 @@ class Matter:
             ) from error
         return matte
 
-    def settings(self, height: int, width: int) -> list[Setting]:
-        """From what was chosen for pictures of this size to what costs the least.
+    def settings(self, height: int, width: int, *, least: float = 0.0) -> list[Setting]:
+        """From the best for pictures of this size to what costs the least; what was chosen stays.
+
+        Args:
+            height: of the pictures.
+            width: of the pictures.
+            least: share of the best scale, 0..1, below which none sees a picture.
 
         Raises:
             WeightsError: an exported file has only one.
@@ -198,6 +203,7 @@ class Matter:
             width,
             scale=None if self._scale_follows_size else self.config.backbone_scale,
             pixels=None if self._pixels_follow_size else self.config.refine_sample_pixels,
+            least=least,
         )
 
     def spend(self, setting: Setting) -> None:

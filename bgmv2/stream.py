@@ -137,6 +137,7 @@ class Prefetch(Generic[T], Iterator[T]):
                 finally:
                     self.busy += time.perf_counter() - start - (_waiting.seconds - waited)
                 self._put(item)
+                del item  # from here on it is the consumer's alone, and goes when he is done with it
         finally:
             for source in (iterator, self._iterable):
                 close = getattr(source, "close", None)

@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
                 matter,
                 feed,
                 live,
-                run=config,
+                align=config.align,
                 backdrops=backdrops,
                 composite=composite,
                 plate=args.plate,

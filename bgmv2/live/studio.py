@@ -16,14 +16,13 @@ import numpy as np
 import torch
 
 from bgmv2.backdrop import Backdrop
-from bgmv2.budget import Setting, pixels_for, scale_for
-from bgmv2.config import CompositeConfig, LiveConfig, RunConfig
+from bgmv2.budget import Governor
+from bgmv2.config import AlignMode, CompositeConfig, LiveConfig
 from bgmv2.develop import Lab
 from bgmv2.errors import Bgmv2Warning, PlateError
 from bgmv2.live.backdrops import Backdrops
 from bgmv2.live.capture import Taken, Taker, refuse
 from bgmv2.live.cover import Cover, card
-from bgmv2.live.effort import EFFORTS, Governor
 from bgmv2.live.shelf import Shelf
 from bgmv2.live.steady import Steadier
 from bgmv2.live.watchdog import NOT_YET, Watchdog
@@ -44,6 +43,8 @@ _ATTEMPTS = 3
 _PATIENCE, _PICTURES = 3.0, 10
 # When no picture came for longer, the backdrop waits, too, rather than catch up.
 _GAP = 1.0
+# Below this share of the usual scale there would be a halo around the person, which no rate makes up for.
+_LEAST_SCALE = 0.5
 GUIDE = "Step out of the picture"
 
 
@@ -70,10 +71,10 @@ class Studio:
     """Turns pictures of a camera into what others see; nothing of the room among it unless a plate fits.
 
     Args:
-        matter: the network.
+        matter: the network; what was chosen there is not changed to save time.
         feed: the camera, for its name and its exposure.
         live: the choices for this session.
-        run: those for the network; what is chosen there is not changed to save time.
+        align: match the plate to the camera; see `RunConfig`.
         backdrops: what can be behind the subject.
         composite: how it is laid over that.
         plate: path of a plate; None takes the one that is kept, or a new one.
@@ -91,14 +92,14 @@ class Studio:
         feed: Feed,
         live: LiveConfig,
         *,
-        run: RunConfig,
+        align: AlignMode,
         backdrops: Backdrops,
         composite: CompositeConfig,
         plate: str | None = None,
         shelf: Shelf | None = None,
         asks: bool = False,
     ) -> None:
-        self._matter, self._feed, self._live, self._run = matter, feed, live, run
+        self._matter, self._feed, self._live, self._align = matter, feed, live, align
         self._backdrops, self._composite = backdrops, composite
         self._given, self._shelf, self._asks = plate, shelf, asks
         self.size = feed.device.size
@@ -122,8 +123,7 @@ class Studio:
         self._taken: Taken | None = None
         self._attempts = 0
         self._until: float | None = None
-        limit = 1 / (live.fps or feed.device.rate)
-        self._governor = Governor(limit) if run.scale is None or run.pixels is None else None
+        self._governor = self._govern()
 
     def wish(self, what: Wish) -> None:
         """Ask for something, from any thread; it is done before the next picture."""
@@ -151,12 +151,13 @@ class Studio:
         size = item.pixels.shape[1], item.pixels.shape[0]
         if size != self._frame_size:
             self._frame_size = size
+            self._governor = self._govern()
             self._restart("looking")
         if self._phase == "looking":
             self._look_for_plate()
         shown = self._prepare(item) if self._lab is None else self._show(item, self._lab)
-        if shown.phase in ("live", "mismatch") and self._governor is not None:
-            self._spend(time.perf_counter() - begun)
+        if shown.phase in ("live", "mismatch"):
+            self._matter.spend(self._governor.step(time.perf_counter() - begun))
         return shown
 
     @property
@@ -214,11 +215,11 @@ class Studio:
         """Go live with a plate, which still has to prove itself."""
         self._lab = Lab(self._matter, plate, self._open_behind(), ("com",), self._composite, {})
         self._lab.retouch = self._retouch
-        self._aligner = Aligner(plate, mode=self._run.align, size=self._frame_size[::-1])
+        self._aligner = Aligner(plate, mode=self._align, size=self._frame_size[::-1])
         self._watchdog = Watchdog()
         self._steadier.forget()
         self._phase, self._note, self._doubted, self._has_fitted = "mismatch", note, [], False
-        self._adjust()
+        self._matter.spend(self._governor.setting)
 
     def _prepare(self, frame: Frame) -> Shown:
         """Guide through the taking of the plate."""
@@ -300,19 +301,11 @@ class Studio:
             return matte
         return matte._replace(pha=self._steadier(matte.pha, src, bgr))
 
-    def _spend(self, seconds: float) -> None:
-        assert self._governor is not None
-        before = self._governor.level
-        if self._governor.spent(seconds) != before:
-            self._adjust()
-
-    def _adjust(self) -> None:
-        """Let the network work as hard as the controller allows; what was chosen by hand stays."""
+    def _govern(self) -> Governor:
+        """Hold the rate with frames of this size; what was chosen by hand stays."""
         width, height = self._frame_size
-        effort = EFFORTS[0 if self._governor is None else self._governor.level]
-        scale = self._run.scale or scale_for(height, width) * effort.scale
-        whole = round(pixels_for(height, width) * effort.pixels)
-        self._matter.spend(Setting(scale, whole if self._run.pixels is None else self._run.pixels))
+        settings = self._matter.settings(height, width, least=_LEAST_SCALE)
+        return Governor(self._live.fps or self._feed.device.rate, settings)
 
     def _dress(self, lab: Lab) -> None:
         """Put another backdrop behind; it begins now."""

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bgmv2.config import CompositeConfig, LiveConfig, RunConfig
+from bgmv2.config import CompositeConfig, LiveConfig
 from bgmv2.live.backdrops import Backdrops
 from bgmv2.live.studio import Studio
 from bgmv2.matter import Matter
@@ -44,7 +44,8 @@ class Sample:
         self.plate = np.rint(plate.bgr.permute(1, 2, 0).numpy() * 255).astype(np.uint8)
         self.plate_path = folder / "plate.png"
         write_image(self.plate_path, self.plate)
-        self.matter = Matter(scale=0.5)
+        # What the controller would do depends on this machine.
+        self.matter = Matter(scale=0.5, pixels=4000)
 
 
 @pytest.fixture(scope="session")
@@ -96,14 +97,13 @@ def frames_of():
 def make_studio(sample):
     """Makes a studio that has the sample's plate, unless told otherwise."""
 
-    def make(*, live=None, backdrop="green", matter=None, feed=None, given=True, run=None, **more):
+    def make(*, live=None, backdrop="green", matter=None, feed=None, given=True, **more):
         feed = feed or Feed(Script([]), lambda: Script([]))
         return Studio(
             matter or sample.matter,
             feed,
             live or LiveConfig(countdown=1.0),
-            # What the controller would do depends on this machine.
-            run=run or RunConfig(scale=0.5, pixels=4000),
+            align="every",
             backdrops=Backdrops(backdrop),
             composite=CompositeConfig(),
             plate=str(sample.plate_path) if given else None,

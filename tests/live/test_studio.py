@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from bgmv2.config import LiveConfig, RunConfig
+from bgmv2.config import LiveConfig
 from bgmv2.errors import PlateError
 from bgmv2.live.shelf import Shelf
 from bgmv2.live.studio import GUIDE
@@ -242,11 +242,9 @@ def test_nothing_is_matted_while_nobody_watches(make_studio, sample, frames_of, 
 
 
 def test_effort_is_lowered_until_the_rate_is_held_but_not_what_was_chosen(make_studio, sample, frames_of, weights):
-    studio = make_studio(live=LiveConfig(fps=1000.0), matter=Matter(weights, scale=0.5), run=RunConfig(pixels=4000))
+    studio = make_studio(live=LiveConfig(fps=1000.0), matter=Matter(weights, scale=0.5))
     play(studio, frames_of([*sample.frames, *sample.frames]))
-    model = studio._matter.model
-    assert model.backbone_scale == 0.25 and model.refiner.sample_pixels == 4000
-    assert studio.effort == "scale 0.25, 4000 pixels refined"
+    assert studio.effort == "scale 0.5, 225 pixels refined"
 
 
 def test_the_shelf_tells_cameras_and_sizes_apart(tmp_path):
