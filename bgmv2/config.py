@@ -226,7 +226,7 @@ class RunConfig:
         precision: number format of the network; `auto` is float16 on CUDA and float32 elsewhere.
         align: match the plate to the camera `off`, at the `first` frame only, or at `every` frame.
         update: the plate of a clip that is aligned to `every` frame follows light that slowly changes from place to
-            place, and learns what lies beyond its edges.
+            place, and learns what lies beyond its edges and in its holes.
         engine: what computes the network; `auto` is PyTorch for weights, and for a file of `bgmv2 export` its own
             engine. The others than PyTorch compute on the CPU.
         weights: path of a weights file, or of a file of `bgmv2 export`; None takes the weights that come with bgmv2.

@@ -167,7 +167,7 @@ RUN: dict[str, dict[str, Any]] = {
     "update": dict(
         choices=get_args(UpdateMode),
         help="with --align every: let the plate follow light that changes slowly, such as a patch of sunlight, and "
-        "learn what a camera that moves shows beyond its edges",
+        "learn what frames show beyond its edges and in its holes",
     ),
     "engine": dict(
         choices=get_args(Engine),

@@ -1,4 +1,4 @@
-"""A plate that follows its clip: its light, place by place, and what lies beyond its edges."""
+"""A plate that follows its clip: its light, place by place, and what lies beyond its edges and in its holes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Keeper:
 
     Args:
         plate: on the device.
-        size: ``(H, W)`` of the frames. Beyond the edges of a plate of another size, a mosaic, nothing is learned.
+        size: ``(H, W)`` of the frames. What a plate of another size, a mosaic, did not see is not learned.
 
     Example::
 
@@ -37,6 +37,7 @@ class Keeper:
         self._plate, self._size = plate, size
         self._drift = Drift(whole, size)
         self._widens = whole == size
+        self._has_holes = plate.seen is not None and not bool(plate.seen.all())
         self._surroundings: Surroundings | None = None
 
     def place(self, alignment: Alignment, *, drifted: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
@@ -51,7 +52,7 @@ class Keeper:
         """
         plate = self._plate
         drift = self._drift.over(alignment) if drifted else None
-        if self._surroundings is not None and alignment.moves:
+        if self._surroundings is not None:
             plate, alignment = self._surroundings.widened(alignment)
         return place_plate_and_cover(plate.bgr[None], alignment, plate.seen, self._size, drift)
 
@@ -75,7 +76,7 @@ class Keeper:
         if alignment.status == "held":
             return
         free = _free(pha)
-        if self._widens and alignment.moves:
+        if self._widens and (alignment.moves or self._has_holes):
             if self._surroundings is None:
                 self._surroundings = Surroundings(self._plate)
             self._surroundings.learn(unlit(src, alignment.light, self._drift.over(alignment)), free, alignment)

@@ -1,4 +1,4 @@
-"""What lies beyond the plate's edges, learned from the frames of a camera that moves, on the device.
+"""What the plate never saw, beyond its edges and in its holes, learned from the frames of a clip, on the device.
 
 A place counts as seen once several frames agree on its colours: the room stands still there, and a subject that comes
 into view does not. Then the network compares with these instead of made-up colours; alpha is still believed there only
@@ -27,7 +27,7 @@ _AGREED, _AVERAGED, _ALIKE = 6, 16, 0.06
 
 
 class Surroundings:
-    """The plate on a canvas that is larger on each side.
+    """The plate on a canvas that is larger on each side, for cameras that move; its holes are filled by the way.
 
     Args:
         plate: on the device, sized like the frames.
@@ -42,14 +42,21 @@ class Surroundings:
         self._seen = F.pad(seen, pad)
         self._mean = torch.zeros_like(self._canvas, dtype=torch.float16)
         self._count = torch.zeros_like(self._canvas[:, :1], dtype=torch.uint8)
+        self._holes = _box_of(~seen[0])
 
     def widened(self, alignment: Alignment) -> tuple[Plate, Alignment]:
-        """Return the canvas as a plate of which only what was filmed is seen, and how it lies in a frame."""
+        """Return the canvas as a plate of which only what was filmed is seen, and how it lies in a frame.
+
+        Where the camera stands still, that is the part under the plate.
+        """
+        if not alignment.moves:
+            inner = slice(None), slice(self._margin, -self._margin), slice(self._margin, -self._margin)
+            return Plate(self._canvas[0][inner], self._seen[inner]), alignment
         on_canvas = alignment.homography @ shift(np.array([-self._margin, -self._margin]))
         return Plate(self._canvas[0], self._seen), replace(alignment, homography=on_canvas)
 
     def learn(self, colours: torch.Tensor, free: torch.Tensor, alignment: Alignment) -> None:
-        """Take over what a frame shows beyond the plate's edges.
+        """Take over what a frame shows of what the plate does not.
 
         Args:
             colours: ``(1, 3, H, W)`` frame in the plate's light, 0..1.
@@ -57,11 +64,11 @@ class Surroundings:
             alignment: of the plate to the frame.
         """
         back = np.linalg.inv(alignment.homography)
-        for x, y, box in self._beyond(back):
+        for x, y, box in self._unseen(back):
             at = self._canvas[box].shape[2:]
             matrix = torch.from_numpy(shift(-np.array([x, y])) @ back)[None]
             shown, covered = warp_plate(colours, matrix, seen=free[0] > 0.5, size=(at[0], at[1]))
-            self._take(box, shown, covered > 0)
+            self._take(box, shown, (covered > 0) & ~self._seen[box[1:]])
 
     def state(self) -> dict[str, torch.Tensor]:
         """Return what was learned so far, of which most places know nothing."""
@@ -75,16 +82,16 @@ class Surroundings:
         self._mean[0, :, some] = state["mean"].to(self._mean.device)
         self._canvas[0, :, some] = state["canvas"].to(self._canvas.device)
 
-    def _beyond(self, back: np.ndarray) -> Iterator[tuple[int, int, tuple[slice, ...]]]:
-        """Yield rectangles beyond the plate's edges that a frame may show: their place on the plate, and the canvas."""
+    def _unseen(self, back: np.ndarray) -> Iterator[tuple[int, int, tuple[slice, ...]]]:
+        """Yield rectangles that a frame may show and the plate does not: their place on the plate, and the canvas."""
         (height, width), margin = self._size, self._margin
         corners = project(back, corners_of(height, width))
         left, top = np.clip(np.floor(corners.min(axis=0)).astype(int), -margin, 0)
         right, bottom = np.clip(
             np.ceil(corners.max(axis=0)).astype(int) + 1, (width, height), (width + margin, height + margin)
         )
-        rows = (top, 0), (height, bottom), (0, height), (0, height)
-        columns = (left, right), (left, right), (left, 0), (width, right)
+        rows = (top, 0), (height, bottom), (0, height), (0, height), self._holes[0]
+        columns = (left, right), (left, right), (left, 0), (width, right), self._holes[1]
         for (y, y_end), (x, x_end) in zip(rows, columns, strict=True):
             if y < y_end and x < x_end:
                 box = slice(y + margin, y_end + margin), slice(x + margin, x_end + margin)
@@ -101,3 +108,12 @@ class Surroundings:
         count = torch.where(gains, (count + 1).clamp(max=_AVERAGED), count - (free & ~gains).to(count.dtype))
         self._mean[box], self._count[box] = mean.half(), count
         self._canvas[box] = torch.where(gains & (count >= _AGREED), mean, self._canvas[box])
+
+
+def _box_of(mask: torch.Tensor) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The rows and columns that a mask ``(H, W)`` needs, first and behind the last; none if it is empty."""
+    box = []
+    for axis in (1, 0):
+        some = mask.any(dim=axis).nonzero()
+        box.append((int(some[0]), int(some[-1]) + 1) if len(some) > 0 else (0, 0))
+    return box[0], box[1]

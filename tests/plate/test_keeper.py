@@ -113,6 +113,38 @@ def test_what_lies_beyond_the_edges_is_learned_once_frames_agree(view):
     assert (keeper.place(STILL)[0] - view()).abs().max() < 0.02
 
 
+def with_hole(picture):
+    """A plate with made-up colours where somebody stood all the time, of whom frames show nothing any more."""
+    seen = torch.ones(1, *SIZE, dtype=torch.bool)
+    seen[:, 30:70, 50:90] = False
+    return Plate(torch.where(seen, picture[0], torch.tensor(0.5)), seen)
+
+
+@pytest.mark.parametrize("alignment", [STILL, moved(4, -3)])
+def test_a_hole_is_filled_once_frames_agree(view, alignment):
+    shift_x, shift_y = (round(alignment.homography[axis, 2]) for axis in (0, 1))
+    plate = with_hole(view())
+    keeper, src = Keeper(plate, SIZE), view(shift_x, shift_y)
+    first, covered = watch(keeper, src, nobody(), alignment)
+    hole = torch.roll(~plate.seen[None], (shift_y, shift_x), dims=(2, 3))
+    assert ((first - src).abs() * hole).max() > 0.2
+    for _ in range(8):
+        watch(keeper, src, nobody(), alignment)
+    later, still_uncovered = keeper.place(alignment)
+    assert ((later - src).abs() * hole).max() < 0.02
+    assert torch.equal(still_uncovered, covered)  # only what was filmed counts
+    assert ((keeper.place(STILL)[0] - view()).abs() * ~plate.seen[None]).mean() < 0.002
+
+
+def test_a_hole_in_front_of_which_somebody_stands_stays(view):
+    plate = with_hole(view())
+    keeper, pha = Keeper(plate, SIZE), nobody()
+    pha[..., 25:75, 45:95] = 1
+    for _ in range(10):
+        watch(keeper, torch.where(pha > 0, torch.tensor(0.9), view()), pha)
+    assert (keeper.place(STILL)[0] - plate.bgr).abs().max() < 1e-6
+
+
 def test_a_subject_that_comes_into_view_is_not_learned(view):
     keeper, alignment = Keeper(Plate(view()[0]), SIZE), moved(12, 0)
     before = keeper.place(alignment)[0]
