@@ -108,3 +108,20 @@ def test_it_is_measured_told_and_drawn(tools, tmp_path, monkeypatch, capsys):
     assert np.median(one["now"]["mean"]) < 0.5 < 2 < np.median(one["off"]["mean"])
     assert set(one["now"]["seconds"]) >= {"reduce", "structure", "track", "refine", "light"}
     assert read_image(tmp_path / "one.png").std() > 5
+
+
+def test_it_is_measured_what_a_plate_that_follows_earns(tools, tmp_path, monkeypatch, capsys):
+    import measure_update
+
+    monkeypatch.setattr(measure_update, "load_material", lambda folder, split: material())
+    out, sheet = tmp_path / "update.json", tmp_path / "sheet.png"
+    words = ["--clips", "1", "--frames", "8", "--every", "6", "--size", "320", "180", "--cases", "still", "handheld"]
+    monkeypatch.setattr(sys, "argv", ["measure_update.py", "shards", *words, "--json", str(out), "--sheet", str(sheet)])
+    measure_update.main()
+    said, told = capsys.readouterr().out, json.loads(out.read_text())
+    assert set(told["still"]) == {"off", "on"} and set(told["handheld"]) == {"off", "on", "locked-off"}
+    assert all(set(way) >= {"MAD", "where seen"} for case in told.values() for way in case.values())
+    # Nothing changes before a tripod.
+    assert told["still"]["on"]["MAD"] == pytest.approx(told["still"]["off"]["MAD"], rel=0.1)
+    assert "times the locked-off camera's MAD" in said
+    assert read_image(sheet).std() > 5
