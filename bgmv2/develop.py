@@ -21,7 +21,6 @@ from bgmv2 import compose
 from bgmv2.backdrop import Backdrop, open_backdrop
 from bgmv2.budget import Governor
 from bgmv2.config import AlignMode, CompositeConfig, ReadConfig, UpdateMode
-from bgmv2.doctor import glance
 from bgmv2.errors import Bgmv2Warning
 from bgmv2.job import Mark
 from bgmv2.masks import Mask, mask_for, open_mask
@@ -393,14 +392,6 @@ def _beginning(clip: StrPath, info: VideoInfo, read: ReadConfig, masks: Mapping[
         return float(info.start) - read.start
     with closing(open_source(clip, replace(read, start=None, end=None))) as whole:
         return next(iter(whole)).seconds
-
-
-def warn_ahead(order: Order) -> None:
-    """Say what would spoil the result, told by a few frames of the clip; nothing if it can be read only once."""
-    if order.plate.bgr.shape[1:] != (order.info.height, order.info.width):
-        return  # of a mosaic a frame shows a part
-    for finding in glance(order.clip, order.plate, order.info, read=order.read, align=order.align):
-        warnings.warn(str(finding), Bgmv2Warning, stacklevel=2)
 
 
 def warn_of_plate(plate: Plate, frame: Frame, alignment: Alignment) -> None:

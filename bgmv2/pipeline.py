@@ -7,6 +7,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,7 +17,8 @@ from typing import Any, TypeVar
 from bgmv2 import __version__, fingerprint
 from bgmv2.budget import Governor
 from bgmv2.config import DEFAULT_BACKDROP, CheckConfig, CompositeConfig, EncodeConfig, ReadConfig, RunConfig
-from bgmv2.develop import Developed, Lab, Order, Pass, State, masks_of, open_layers, warn_ahead, warn_of_plate
+from bgmv2.develop import Developed, Lab, Order, Pass, State, masks_of, open_layers, warn_of_plate
+from bgmv2.doctor import Finding, glance
 from bgmv2.errors import Bgmv2Warning, DamagedRunError, PlateError
 from bgmv2.job import Job, Mark, name_of
 from bgmv2.matter import Matter
@@ -171,8 +173,8 @@ def convert(
         if clean is None:
             clean, begin = _make_plate(clip, plate_source, read, matter, job, begin, info, watch=watch)
         order = Order(clip, clean, backdrop, composite, read, run.align, run.update, tuple(outputs), info)
-        if not begin.frames:
-            warn_ahead(order)
+        aside = stack.enter_context(ThreadPoolExecutor(1))
+        glances: list[Future[list[Finding]]] = []
         desk = _Desk(sinks, recorder, job, begin)
         tensors = {} if job is None else job.tensors(begin)
         governor = None if run.fps is None else Governor(run.fps, matter.settings(info.height, info.width))
@@ -192,8 +194,14 @@ def convert(
         start = time.perf_counter()
         for developed in () if begin.whole else forth:
             desk.put(developed, start=forth.start)
+            if desk.mark.frames == 1:  # which has not waited for it
+                glances.append(aside.submit(glance, clip, clean, info, read=read, align=run.align))
+            elif glances and glances[0].done():
+                _warn(glances.pop())
             if watch is not None:
                 watch(pace.step({**forth.stages, "encode": desk.busy}))
+        for waiting in glances:
+            _warn(waiting)
         if run.fps is not None and governor is not None and 0 < governor.rate < run.fps:
             warnings.warn(
                 f"{run.fps:g} frames a second were not held: {governor.rate:.3g} were matted, less and less closely",
@@ -225,6 +233,11 @@ def convert(
         repaired=desk.mark.repaired_frames,
         differences=_verify(clip, outputs, read) if check.verify else (),
     )
+
+
+def _warn(findings: Future[list[Finding]]) -> None:
+    for finding in findings.result():
+        warnings.warn(str(finding), Bgmv2Warning, stacklevel=3)
 
 
 class _Desk:

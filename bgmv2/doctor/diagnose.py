@@ -131,8 +131,8 @@ def examine(
 def glance(clip: StrPath, plate: Plate, info: VideoInfo, *, read: ReadConfig, align: AlignMode) -> list[Finding]:
     """Look at a few frames of a clip before it is matted, and say what would spoil the result.
 
-    Nothing is said of a clip that can be read only once, as no frame of it may be lost; nor of what `check_plate` says
-    of the first frame.
+    Nothing is said of a clip that can be read only once, as no frame of it may be lost; of a mosaic, of which frames
+    show parts; nor of what `check_plate` says of the first frame.
 
     Args:
         clip: the video of the subject.
@@ -144,7 +144,7 @@ def glance(clip: StrPath, plate: Plate, info: VideoInfo, *, read: ReadConfig, al
     Returns:
         Findings that are no mere notes, the worst first.
     """
-    if not is_rereadable(clip):
+    if not is_rereadable(clip) or plate.bgr.shape[1:] != (info.height, info.width):
         return []
     size = info.width, info.height
     looker = Looker(plate, size=size, thorough=False)

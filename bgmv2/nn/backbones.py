@@ -157,12 +157,12 @@ def _filtered(convolution: nn.Conv2d) -> nn.Sequential:
 
 
 def _draw(encoder: nn.Module) -> None:
-    """Draw weights to learn from.
+    """Draw weights to learn from; on the meta device none, for which PyTorch would import its compiler.
 
     Source: He et al., *Delving Deep into Rectifiers*, ICCV 2015.
     """
     for module in encoder.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 

@@ -42,6 +42,13 @@ def test_matting_needs_nothing_of_torchvision():
     assert done.stdout.split() == ["False"]
 
 
+def test_loading_the_network_does_not_import_the_compiler():
+    """PyTorch's takes as long to import as all the rest of it, and is never needed."""
+    code = "import sys; from bgmv2.matter import Matter; Matter(device='cpu'); print('torch._dynamo' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="page faults are counted alike on Linux only")
 def test_commands_keep_freed_memory():
     """What is asked for again and again comes without new pages; glibc alone has what that needs."""
