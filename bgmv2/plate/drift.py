@@ -20,6 +20,8 @@ from bgmv2.plate.views import reduced_size
 _SIDE, _CELL = 160, 4
 # So much of what a frame shows is believed: light is followed within some ten frames, and noise is averaged.
 _SHARE = 0.1
+# Of a cell so many pixels are looked at, in rows and in columns: enough to average noise.
+_LOOKED_AT = 4
 # Code values that clip tell nothing; so much of a cell must tell something, and all of it be free.
 _DARK, _BRIGHT, _LEAST, _FREE = 0.02, 0.98, 0.3, 0.999
 # Keeps the logarithms of dark cells from running away, in code values.
@@ -46,6 +48,7 @@ class Drift:
         self._small = reduced_size(size, max(1, min(_SIDE, max(size) // _CELL)))
         rows, columns = (max(1, round(n * small / of)) for n, small, of in zip(plate, self._small, size, strict=True))
         self._cells = rows, columns
+        self._thin = max(1, max(size) // max(self._small) // _LOOKED_AT)
         self._logs: torch.Tensor | None = None
 
     def over(self, alignment: Alignment) -> torch.Tensor | None:
@@ -69,6 +72,7 @@ class Drift:
             free: ``(1, 1, h, w)``, 1 where both surely show background.
             alignment: of the plate to the frame.
         """
+        src, bgr, covered, free = (x[..., :: self._thin, :: self._thin] for x in (src, bgr, covered, free))
         clear = (torch.minimum(src, bgr) > _DARK) & (torch.maximum(src, bgr) < _BRIGHT)
         tells = clear.all(dim=1, keepdim=True).to(src.dtype)
         shown, lit = (F.adaptive_avg_pool2d(x * tells, self._small) for x in (src, bgr))
