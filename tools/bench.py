@@ -3,6 +3,7 @@
 python tools/bench.py memory     the whole command, on a clip that gets longer
 python tools/bench.py network    our network beside the published one, and how far it is from the machine's limit
 python tools/bench.py pipeline   each stage of a conversion alone, and all of them together
+python tools/bench.py cost       what a frame costs by its size, by the subject's, and by the clip's length
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import os
 # Threads that wait for each other must not spin: on cores that others use as well, this makes torch ten times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from benching import memory, network, pipeline  # noqa: E402  torch reads the above when it is loaded
+from benching import cost, memory, network, pipeline  # noqa: E402  torch reads the above when it is loaded
 
-VERBS = {"memory": memory, "network": network, "pipeline": pipeline}
+VERBS = {"memory": memory, "network": network, "pipeline": pipeline, "cost": cost}
 
 
 def main() -> None:

@@ -50,3 +50,26 @@ def test_a_watched_network_is_as_before_afterwards(network):
     parts = network.measure_parts(answer, packed, 1, network.Ceilings({"float32": 100.0}, 10.0))
     assert set(parts) == {"base", "refiner", network.REST}
     assert not {name for names in network.PARTS.values() for name in names} & set(vars(answer))
+
+
+def test_costs_are_measured_by_size_subject_and_length(load_tool, tmp_path, monkeypatch, capsys):
+    cost = load_tool("benching.cost")
+    monkeypatch.setattr(cost, "SIZES", {"a": (96, 128), "b": (192, 256)})
+    monkeypatch.setattr(cost, "HD", (192, 256))
+    done = load_tool("benching.command").Run(
+        [{"frames": 1, "seconds": 1.0}, {"frames": 11, "seconds": 3.0}], peak=5 << 20
+    )
+    monkeypatch.setattr(cost.memory, "repeat", lambda clip, count, target: None)
+    monkeypatch.setattr(cost.memory, "convert", lambda *_: done)
+    parser = cost.argparse.ArgumentParser()
+    cost.add_arguments(parser)
+    words = ["--device", "cpu", "--rounds", "1", "--times", "1", "--json", tmp_path / "a.json"]
+    args = parser.parse_args([*map(str, words), "--plot", str(tmp_path / "a.png")])
+    args.sizes = ["a", "b"]
+    cost.run(args)
+    told = json.loads((tmp_path / "a.json").read_text())
+    assert set(told["by_size"]) == {"float32", "bfloat16"} and all(len(ms) == 2 for ms in told["by_size"].values())
+    assert set(told["by_subject"]) == {"--region off", "--region auto"}
+    assert told["by_length"] == [[11, 200.0, 5.0]]
+    assert "11 frames: 200 ms a frame, 5 MiB" in capsys.readouterr().out
+    assert (tmp_path / "a.png").stat().st_size > 1000

@@ -10,17 +10,14 @@ PNG and a report. What it prints are ratios within one run, because machines dif
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import av
 
+from benching import command
+
 SAMPLE = Path(__file__).parents[2] / "tests" / "sample"
-COMMAND = "import sys; from bgmv2.cli import main; sys.exit(main())"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,12 +35,13 @@ def run(args: argparse.Namespace) -> None:
         for times in args.times:
             clip = folder / f"{times}{args.clip.suffix}"
             repeat(args.clip, times, clip)
-            done, peak = convert(clip, args.plate, args.device, folder)
-            total = sum(done["stages"].values())
-            parts = ", ".join(f"{name} {seconds / total:.0%}" for name, seconds in done["stages"].items())
+            done = convert(clip, args.plate, args.device, folder)
+            last, peak = done.told[-1], done.peak
+            total = sum(last["stages"].values())
+            parts = ", ".join(f"{name} {seconds / total:.0%}" for name, seconds in last["stages"].items())
             print(
-                f"{times} x: {done['frames']} frames, {done['frames'] / done['seconds']:.2f} a second; "
-                f"wall time is {done['seconds'] / total:.2f} of the sum of the stages ({parts}); "
+                f"{times} x: {last['frames']} frames, {last['frames'] / last['seconds']:.2f} a second; "
+                f"wall time is {last['seconds'] / total:.2f} of the sum of the stages ({parts}); "
                 f"peak memory {peak / 2**20:.0f} MiB",
                 flush=True,
             )
@@ -75,20 +73,8 @@ def repeat(clip: Path, times: int, target: Path) -> None:
                 offset += float(end - begin)
 
 
-def convert(clip: Path, plate: Path, device: str, folder: Path) -> tuple[dict, int]:
-    """Convert a clip; return what was told at the end, and the peak of memory in bytes."""
+def convert(clip: Path, plate: Path, device: str, folder: Path) -> command.Run:
+    """Convert a clip to what takes the most memory."""
     results = ["-o", folder / "com.mp4", "--rgba", folder / "rgba.mov", "--pha", folder / "pha"]
-    given = ["--plate", plate, "--backdrop", "magenta", "--device", device, "--overwrite", "--json"]
-    words = ["convert", clip, *given, *results, "--report", folder / "report.json"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", COMMAND, *map(str, words)], stdout=subprocess.PIPE, stderr=sys.stderr, text=True
-    )
-    assert process.stdout is not None
-    with process.stdout:
-        told = [json.loads(line) for line in process.stdout]
-    # Of this process alone, unlike the resources of all children.
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(told[-1]["message"] if told else f"exit code {process.returncode}")
-    return told[-1], usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    given = ["--plate", plate, "--backdrop", "magenta", "--device", device, "--overwrite"]
+    return command.run("convert", clip, *given, *results, "--report", folder / "report.json")

@@ -14,8 +14,6 @@ import argparse
 import dataclasses
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +25,7 @@ from typing import Any
 import cv2
 import torch
 
+from benching import command
 from bgmv2 import Matter, RunConfig, compose
 from bgmv2.backdrop import open_backdrop
 from bgmv2.config import EncodeConfig
@@ -34,14 +33,13 @@ from bgmv2.memory import keep_memory
 from bgmv2.plate.align import Aligner
 from bgmv2.plate.place import place_plate_and_cover
 from bgmv2.plate.sources import load_plate
-from bgmv2.types import Frame, VideoInfo
+from bgmv2.types import Frame, Matte, VideoInfo
 from bgmv2.video.images import read_image, write_image
 from bgmv2.video.open import open_sink, open_source
 
 SAMPLE = Path(__file__).parents[2] / "tests" / "sample"
 SIZES = {"hd": (1920, 1080), "4k": (3840, 2160)}
 STAGES = ("decode", "align", "upload", "base", "refine", "compose", "download", "encode")
-COMMAND = "import sys; from bgmv2.cli import main; sys.exit(main())"
 _WARM = 2  # frames that are not counted: memory, threads and kernels are made ready in them
 
 
@@ -151,9 +149,9 @@ def measure(args: argparse.Namespace, size: tuple[int, int], folder: Path) -> Re
     clip, plate = enlarged(args.clip, args.plate, size, args.frames, folder)
     config = RunConfig(device=args.device, precision=args.precision)
     stages = stages_alone(clip, plate, Matter.from_config(config))
-    words = ["--device", args.device, "--precision", args.precision]
-    together, memory = all_together(clip, plate, folder / "out.mp4", words)
-    return Report(size, stages, together, memory / 2**20, len(os.sched_getaffinity(0)))
+    words = ["--plate", plate, "--device", args.device, "--precision", args.precision]
+    together = command.run("convert", clip, *words, "-o", folder / "out.mp4")
+    return Report(size, stages, together.rate, together.peak / 2**20, len(os.sched_getaffinity(0)))
 
 
 def enlarged(clip: Path, plate: Path, size: tuple[int, int], count: int, folder: Path) -> tuple[Path, Path]:
@@ -176,7 +174,7 @@ def enlarged(clip: Path, plate: Path, size: tuple[int, int], count: int, folder:
 
 def stages_alone(clip: Path, plate: Path, matter: Matter) -> dict[str, Cost]:
     """Let each stage work on what the one before it has made of the clip."""
-    device, model = matter.device, matter.model
+    device = matter.device
     costs: dict[str, Cost] = {}
     with closing(open_source(clip)) as source:
         info, frames = source.info, []
@@ -197,21 +195,18 @@ def stages_alone(clip: Path, plate: Path, matter: Matter) -> dict[str, Cost]:
     with torch.inference_mode():
         costs["upload"] = _cost(uploaded(), device, keep=pairs, most=1)
         src, bgr, src_in, bgr_in = pairs[0]
-        matter.matte(frames[0].pixels, plate=bgr)  # what follows the size is set
-        src_sm, bgr_sm = model.reduced(src_in), model.reduced(bgr_in)
+        usual = matter.settings(info.height, info.width)[0]
 
-        def base() -> tuple[torch.Tensor, ...]:
-            return model.coarse(model.reduced(src_in), model.reduced(bgr_in))
+        def matted() -> Matte:
+            return matter.matte(src_in, plate=bgr_in)
 
-        costs["base"] = _cost(_again(base, frames), device)
-        coarse = model.coarse(src_sm, bgr_sm)
-
-        def refined() -> tuple[torch.Tensor, torch.Tensor]:
-            pha, residual, _ = model.refiner(src_in, bgr_in, *coarse)
-            return pha.clamp(0, 1).float(), (src_in + residual).clamp(0, 1).float()
-
-        costs["refine"] = _cost(_again(refined, frames), device)
-        pha, fgr = refined()
+        # The refiner cannot work without the base network, but that can without it.
+        matter.spend(dataclasses.replace(usual, pixels=0))
+        costs["base"] = base = _cost(_again(matted, frames), device)
+        matter.spend(usual)
+        whole = _cost(_again(matted, frames), device)
+        costs["refine"] = Cost(max(0.0, whole.seconds - base.seconds), max(0.0, whole.work - base.work))
+        pha, fgr = matted()[:2]
         backdrop = open_backdrop("green", width=info.width, height=info.height)
 
         def composed() -> torch.Tensor:
@@ -256,25 +251,6 @@ def _cost(
     # Decoders work in bursts, so that a median of single frames would tell nothing of them.
     counted = slice(min(_WARM, len(walls) - 1), None)
     return Cost(fmean(walls[counted]), fmean(works[counted]))
-
-
-def all_together(clip: Path, plate: Path, out: Path, words: list[str]) -> tuple[float, int]:
-    """Run the command; return frames a second from the first frame until results are whole, and the peak in bytes."""
-    given = ["convert", clip, "--plate", plate, "-o", out, "--json", *words]
-    process = subprocess.Popen(
-        [sys.executable, "-c", COMMAND, *map(str, given)], stdout=subprocess.PIPE, stderr=sys.stderr, text=True
-    )
-    assert process.stdout is not None
-    with process.stdout:
-        told = [json.loads(line) for line in process.stdout]
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(told[-1]["message"] if told else f"exit code {process.returncode}")
-    # Until the first frame is out, threads and kernels are made ready; the last report is of results that are whole.
-    first, last = told[0], told[-1]
-    rate = (last["frames"] - first["frames"]) / (last["seconds"] - first["seconds"])
-    return rate, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def plot(reports: list[Report], path: Path) -> None:
