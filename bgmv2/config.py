@@ -170,6 +170,8 @@ class EncodeConfig:
         crf: constant rate factor on H.264's scale: 0 is lossless, 18 looks it, 51 is worst. HEVC takes the same number,
             VP9 and AV1 as much of theirs; ProRes, QuickTime Animation and FFV1 have none.
         preset: x264's trade of time for file size, `ultrafast` to `veryslow`; HEVC, VP9 and AV1 follow it.
+        hwencode: encode on a device: a row of `bgmv2.video.hardware.KINDS`, or `auto` for the first that is there, if
+            any is; `off` encodes on the CPU. Transparency is always encoded there.
         alpha_mode: whether colours with transparency are `straight` or `premultiplied` by it; `auto` is premultiplied
             in EXR, where everybody expects that, and straight elsewhere.
         overwrite: replace results that are there already.
@@ -183,6 +185,7 @@ class EncodeConfig:
     codec: CodecName = "auto"
     crf: int = 16
     preset: Preset = "medium"
+    hwencode: str = "off"
     alpha_mode: AlphaMode = "auto"
     overwrite: bool = False
     resume: bool = False

@@ -28,7 +28,7 @@ from bgmv2.config import (
     UpdateMode,
 )
 from bgmv2.plate.words import PlateSource
-from bgmv2.video import formats
+from bgmv2.video import formats, hardware
 from bgmv2.video.timing import DEFAULT_RATE
 
 C = TypeVar("C")
@@ -236,6 +236,11 @@ ENCODE: dict[str, dict[str, Any]] = {
         help="make a run resumable after every N frames; each segment begins with a key frame",
     ),
     "preset": dict(choices=get_args(Preset), help="speed of these: a slower one gives a smaller file"),
+    "hwencode": dict(
+        metavar="off|auto|KIND",
+        help=f"encode H.264, HEVC and AV1 on a device: {', '.join(hardware.KINDS)}; auto takes the first that is "
+        "there, if any is; one that is missing is an error",
+    ),
     "alpha_mode": dict(
         choices=get_args(AlphaMode),
         help="colours of --rgba as they are, or multiplied by alpha; auto is premultiplied in EXR, straight elsewhere",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, get_args
 
 from bgmv2.config import EncodeConfig, Preset
 from bgmv2.errors import OutputError
+from bgmv2.video.hardware import find_encoder
 
 if TYPE_CHECKING:
     from bgmv2.types import VideoInfo
@@ -200,6 +201,9 @@ def choose(path: Path, info: VideoInfo, *, alpha: bool, encode: EncodeConfig) ->
     codec = CODECS[name]
     formats = _formats(codec, info, alpha=alpha)
     bits = min((bits for bits in formats if bits >= info.bits), default=max(formats))
+    on_device = None if alpha else find_encoder(name, bits, info, encode)
+    if on_device is not None:
+        return Choice(codec, *on_device, bits)
     encoder = _available(codec, path)
     options = codec.options(encoder, encode, info)
     if formats[bits] == "yuva420p":

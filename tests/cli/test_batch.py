@@ -99,6 +99,7 @@ WORDS = {
     "budget": "auto",
     "fps": "12",
     "hwaccel": "auto",
+    "hwencode": "auto",
     "weights": "w.pth",
     "scale": "0.2",
     "refine": "full",
