@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from itertools import cycle
 from statistics import median
 
+from bgmv2.config import REFINED_SHARE
+
 COARSE_SIDE = 640  # pixels; 1/4 for HD and 1/8 for 4K, the scales of Lin et al. 2021, and 1/2 for 1280x720
-REFINED_SHARE = 1 / 16  # of all pixels; the paper's settings for HD and 4K refine 1/26
 # Below these there is hardly a subject left.
 _LEAST_SIDE, _LEAST_SHARE = 160, 1 / 256
 # Each cheaper setting refines half as many pixels or sees the frame at so much of the scale, in turns; edges are given

@@ -97,7 +97,7 @@ class FastMatting:
         sides = [side for side in TILES if ratio and side * PATCH // 2 % ratio == 0]
         even = src_sm.shape[2] % 2 == src_sm.shape[3] % 2 == 0
         plain = self._plain or self.model.refiner.mode == "full"
-        sparse = bool(sides) and even and not plain and not self.fixed
+        sparse = bool(sides) and even and not plain and not self.fixed and src.is_cpu
         seen = region.differing(src_sm, bgr_sm) if self.follow and sparse else region.whole(src_sm)
 
         y, x0 = self._features(seen.of(src_sm), seen.of(bgr_sm))

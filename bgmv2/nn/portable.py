@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from bgmv2.config import REFINED_SHARE
 from bgmv2.nn import patches
 from bgmv2.nn.matting import MattingRefine
 
-SHARE = 256  # pixels, of which one patch is refined where no number is chosen: a sixteenth of all
+SHARE = round(patches.PATCH**2 / REFINED_SHARE)  # pixels, of which one patch is refined where no number is chosen
 
 
 class Portable(nn.Module):
