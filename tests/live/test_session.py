@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
+import time
 import tracemalloc
 from collections import deque
 
@@ -223,6 +224,23 @@ def test_a_virtual_camera_that_goes_away_does_not_end_the_session(device):
     values = {int(picture[0, 0, 0]) for picture in device.pictures}
     assert report.losses >= 1 and min(values) == 0 and max(values) == 249
     assert device.writer is None  # released at the end, so that the next run finds it
+
+
+def test_a_device_that_takes_its_time_holds_up_nothing_but_itself(device):
+    """Programs that ask for pictures as they please make some devices wait: what is sent then is the newest."""
+    camera, out = Paced(numbered(200), ahead=3, size=(8, 6)), virtual((8, 6))
+    studio, send = Stamper(camera), out.send
+
+    def sluggish(picture):
+        time.sleep(0.004)
+        return send(picture)
+
+    out.send = sluggish
+    report = Session(Feed(camera, lambda: camera), studio, Outputs((8, 6), 30.0, virtual=out)).run()
+    values = [int(picture[0, 0, 0]) for picture in device.pictures]
+    assert values == sorted(values) and values[-1] == 199
+    assert report.dropped > 0 and report.frames + report.dropped == 200
+    assert all(given - 1 - number <= 3 for number, given in studio.newest)
 
 
 def test_a_second_session_finds_the_device_again(device):
