@@ -182,8 +182,15 @@ def _shows_plate(pha: torch.Tensor, src: torch.Tensor, bgr: torch.Tensor) -> boo
     shown = cv2.dilate((pha[0, 0] > _ALPHA).to(torch.uint8).cpu().numpy(), _square(2))
     pixels = (255 * src[0].permute(1, 2, 0)).to(torch.uint8).cpu().numpy()
     pixels[shown == 0] = 128
-    # This takes as long as several frames, but is asked only while nothing is shown.
-    return Aligner(Plate(bgr[0].float()), mode="first").align(pixels).inliers > 0
+    plate, width = Plate(bgr[0].float()), pixels.shape[1]
+    # Somebody stands among them, too, of whom the plate knows nothing; in a half there may be less of him.
+    for left, right in ((0, width), (0, width // 2), (width // 2, width), (width // 4, width - width // 4)):
+        part = np.full_like(pixels, 128)
+        part[:, left:right] = pixels[:, left:right]
+        # This takes as long as several frames, but is asked only while nothing is shown.
+        if Aligner(plate, mode="first").align(part).inliers > 0:
+            return True
+    return False
 
 
 def _square(reach: int) -> np.ndarray:
