@@ -283,12 +283,17 @@ class _Fit:
 
     def _stepped(self, light: Exposure, seen: _Seen, weight: np.ndarray) -> Exposure:
         """Improve gain, bias and roll-off by a step of Gauss and Newton."""
-        step = np.linalg.solve(*self._equations(light, seen, weight))
+        normal, right = self._equations(light, seen, weight)
+        step = np.linalg.solve(normal, right)
+        rolloff = float(np.clip(light.rolloff + step[6], *_ROLLOFF_LIMITS))
+        if rolloff != light.rolloff + step[6]:
+            # The others step as if the roll-off could go on, and would go to and fro for ever where it cannot.
+            step[:6] = np.linalg.solve(normal[:6, :6], right[:6] - normal[:6, 6] * (rolloff - light.rolloff))
         return light.with_field(
             light.field,
             gain=np.clip(light.gain * np.exp(np.clip(step[:3], -0.5, 0.5)), *_GAIN_LIMITS),
             bias=np.clip(light.bias + step[3:6], -_BIAS_LIMIT, _BIAS_LIMIT),
-            rolloff=float(np.clip(light.rolloff + step[6], *_ROLLOFF_LIMITS)),
+            rolloff=rolloff,
         )
 
     def _equations(self, light: Exposure, seen: _Seen, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -31,6 +31,21 @@ def test_on_a_plain_wall_it_is_all_gain():
     np.testing.assert_allclose(found.bias, 0, atol=0.005)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_sky_whose_haze_was_lifted_is_followed(seed):
+    """Few colours tell gain, bias and roll-off hardly apart, and the roll-off would be less than none."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:1:54j, 0:1:96j][..., None]
+    sky = np.array([0.2, 0.42, 0.55]) + np.array([0.5, 0.4, 0.28]) * y**2 + 0.04 * x
+    plate = np.clip(sky + rng.normal(0, 0.004, sky.shape), 0, 1).astype(np.float32)
+    bent = 0.8 * plate + 0.07 - 0.12 * (plate - 0.5) ** 2
+    frame = np.clip(bent + rng.normal(0, 0.004, sky.shape), 0, 1).astype(np.float32)
+    frame[14:, 66:] = 0.1 + 0.05 * rng.random((40, 30, 1), np.float32)
+    found = estimate(plate, frame)
+    assert found is not None
+    assert np.abs(found(plate) - bent)[:, :60].mean() < 0.015 < np.abs(plate - bent)[:, :60].mean()
+
+
 def test_clipped_pixels_do_not_count(studio):
     plate, _ = light_pictures(studio)
     frame = np.clip(plate * 1.6, 0, 1)
