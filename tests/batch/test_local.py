@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -76,8 +77,13 @@ def test_ctrl_c_stops_at_the_next_frame_and_the_rest_is_done_later(shots):
     scene = shots(240, ("a", "b"))
 
     def interrupt(event):
-        if event.kind == "moving" and event.progress.frames > 10:
-            signal.raise_signal(signal.SIGINT)
+        # The worker goes on meanwhile, and how fast depends on the machine: it is stopped once some of it is finished.
+        until = time.monotonic() + 60
+        while event.kind == "moving" and time.monotonic() < until:
+            if list(scene.out.glob(".*.parts/mark-*.json")):
+                signal.raise_signal(signal.SIGINT)
+                return
+            time.sleep(0.001)
 
     summary = run(scene.plan(), workers=1, tell=interrupt)
     assert summary.interrupted and sorted(summary.left) == ["a", "b"] and not summary.done
@@ -95,7 +101,7 @@ def test_ctrl_c_stops_at_the_next_frame_and_the_rest_is_done_later(shots):
     assert sorted(summary.done) == ["a", "b"]
     for name in ("a", "b"):
         assert_alike(scene.frames(name), scene.expected(name))
-    assert min(firsts.values()) == 1 and max(firsts.values()) > 10, "one was gone on with"
+    assert min(firsts.values()) == 1 and max(firsts.values()) > 5, "one was gone on with"
 
 
 @pytest.mark.parametrize(
