@@ -24,6 +24,7 @@ from handheld import Film, Hand, locked_off
 from tqdm import tqdm
 
 from bgmv2 import sheets
+from bgmv2.compose import to_uint8
 from bgmv2.config import RunConfig
 from bgmv2.develop import matte_against
 from bgmv2.matter import Matter
@@ -67,8 +68,8 @@ def matte(film: Film, matter: Matter, *, every: int, follows: bool) -> tuple[Sco
         answer, bgr, covered = matte_against(matter, matter.upload(shot.pixels), plate, found, keeper=keeper)
         pha = answer.pha[0, 0].float().numpy()
         scores.add(pha, shot.pha, covered[0, 0].numpy())
-        behind = np.rint(255 * bgr[0].permute(1, 2, 0).float().numpy()).astype(np.uint8)
-        shown = [shot.pixels, np.dstack([np.rint(255 * pha).astype(np.uint8)] * 3), behind]
+        alpha, behind = (to_uint8(x[0].permute(1, 2, 0)).numpy() for x in (answer.pha, bgr))
+        shown = [shot.pixels, np.dstack([alpha] * 3), behind]
     return scores, shown
 
 

@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
-from bgmv2.config import EncodeConfig, Preset
+from bgmv2.config import EncodeConfig
 from bgmv2.errors import OutputError
-from bgmv2.video.hardware import find_encoder
+from bgmv2.video.hardware import STEPS, find_encoder
 
 if TYPE_CHECKING:
     from bgmv2.types import VideoInfo
 
 _AVX_512F = 13  # CV_CPU_AVX_512F of OpenCV, which Python is not told
-_STEPS: dict[str, int] = {name: index for index, name in enumerate(get_args(Preset))}
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def _x265(encoder: str, encode: EncodeConfig, info: VideoInfo) -> dict[str, str]
 
 
 def _av1(encoder: str, encode: EncodeConfig, info: VideoInfo) -> dict[str, str]:
-    speed = 11 - _STEPS[encode.preset]
+    speed = 11 - STEPS[encode.preset]
     if encoder == "libaom-av1":
         # It is a tenth as fast as SVT-AV1; below 4 nobody waits for it.
         quality = {"aom-params": "lossless=1"} if encode.crf == 0 else {"crf": _of_63(encode)}
@@ -82,7 +81,7 @@ def _av1(encoder: str, encode: EncodeConfig, info: VideoInfo) -> dict[str, str]:
 
 
 def _vp9(encoder: str, encode: EncodeConfig, info: VideoInfo) -> dict[str, str]:
-    speed = 8 - _STEPS[encode.preset]
+    speed = 8 - STEPS[encode.preset]
     return {
         **({"lossless": "1"} if encode.crf == 0 else {"crf": _of_63(encode)}),
         # Above 5, cpu-used counts only with the deadline *realtime*.

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 # What they code, as rows of `bgmv2.video.formats.CODECS`, and in which pixel format by bits; all of them take these.
 CODED = ("h264", "hevc", "av1")
 _FORMATS = {8: "nv12", 10: "p010le"}
-_STEPS: dict[str, int] = {name: index for index, name in enumerate(get_args(Preset))}
+# Presets by how slow they are.
+STEPS: dict[str, int] = {name: index for index, name in enumerate(get_args(Preset))}
 # FFmpeg's steps of quality for encoders that have none of their own: FF_QP2LAMBDA.
 _LAMBDA = 118
 
 
 def _nvenc(encode: EncodeConfig) -> dict[str, str]:
-    speed = {"preset": f"p{1 + 6 * _STEPS[encode.preset] // (len(_STEPS) - 1)}"}
+    speed = {"preset": f"p{1 + 6 * STEPS[encode.preset] // (len(STEPS) - 1)}"}
     if encode.crf == 0:
         return {**speed, "tune": "lossless"}
     return {**speed, "rc": "constqp", "qp": str(encode.crf)}
@@ -31,12 +32,12 @@ def _nvenc(encode: EncodeConfig) -> dict[str, str]:
 
 def _qsv(encode: EncodeConfig) -> dict[str, str]:
     # It knows x264's names but for the two quickest.
-    preset = get_args(Preset)[max(2, _STEPS[encode.preset])]
+    preset = get_args(Preset)[max(2, STEPS[encode.preset])]
     return {"preset": preset, "global_quality": str(max(1, encode.crf))}
 
 
 def _amf(encode: EncodeConfig) -> dict[str, str]:
-    quality = ("speed", "balanced", "quality")[3 * _STEPS[encode.preset] // len(_STEPS)]
+    quality = ("speed", "balanced", "quality")[3 * STEPS[encode.preset] // len(STEPS)]
     return {"quality": quality, "rc": "cqp", "qp_i": str(encode.crf), "qp_p": str(encode.crf)}
 
 
