@@ -1,5 +1,6 @@
 """Pairs obey the matting equation, losses are those of the paper, and a run can be taken up where it ended."""
 
+import copy
 import json
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from bgmv2.training import augment
 from bgmv2.training.compose import ComposeConfig, Composer
 from bgmv2.training.data import Material
 from bgmv2.training.imagenet import MEAN, STD, encoder_from_imagenet
-from bgmv2.training.loop import TrainConfig, Trainer
+from bgmv2.training.loop import TrainConfig, Trainer, _split_dilated
 from bgmv2.training.losses import alpha_loss, error_loss, foreground_loss
 
 # Nothing happens to a picture: each probability and strength is 0.
@@ -283,6 +284,22 @@ def test_frozen_statistics_are_those_of_the_start(tmp_path, material):
         for name, x in model.named_buffers():
             assert torch.equal(x, before[name]), name
     assert not torch.equal(weight, trainer.model.decoder.bn1.weight)
+
+
+@pytest.mark.parametrize("size", [(12, 16), (11, 15), (1, 2)])
+def test_a_dilated_convolution_in_phases_is_the_same(size):
+    x = torch.randn(2, 6, *size, requires_grad=True)
+    plain = torch.nn.Conv2d(6, 6, 3, padding=2, dilation=2, groups=6, bias=False)
+    phased = torch.nn.Sequential(copy.deepcopy(plain))
+    _split_dilated(phased)
+    assert type(phased[0]) is not torch.nn.Conv2d and phased.state_dict().keys() == {"0.weight"}
+    weight = torch.randn(2, 6, *size)
+    answers = []
+    for module in (plain, phased):
+        answer = module(x)
+        answers.append((answer, *torch.autograd.grad((answer * weight).sum(), [x, *module.parameters()])))
+    for one, other in zip(*answers, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_the_refiner_takes_further_steps_alone(tmp_path, material):
