@@ -51,6 +51,9 @@ class ComposeConfig:
         group: a person or thing has company, one after another.
         furniture: a person or thing stands in the room already when the plate is taken, and so is background.
         nudge: of the furniture, this is moved by up to 1 % of the height between plate and frame.
+        pierced: holes are cut into the subject, through which the room is seen: a gap between arm and body is told by
+            what is in it, not by what people look like.
+        dark: parts of the subject are nearly black, as hair and suits are: a shadow darkens less.
         same_color: the subject takes on the colours of what is behind it.
         spill: the room's light falls on the subject's rim.
         shadow: the subject casts a shadow on the room.
@@ -79,6 +82,8 @@ class ComposeConfig:
     group: float = 0.25
     furniture: float = 0.25
     nudge: float = 0.2
+    pierced: float = 0.0
+    dark: float = 0.0
     same_color: float = 0.2
     spill: float = 0.4
     shadow: float = 0.4
@@ -177,7 +182,11 @@ class Composer:
 
         light = augment.Grade(draw, strength=0.5)
         room, empty = light(scene.room), light(scene.empty)
-        fgr = self._join(augment.Grade(draw, strength=0.5)(fgr), pha, room, draw)
+        fgr = augment.Grade(draw, strength=0.5)(fgr)
+        if config.dark > 0:
+            parts = augment.blobs(draw, fgr.shape[2], fgr.shape[3], draw.uniform(0.3, 1))
+            fgr = fgr * (1 - draw.chance(config.dark) * draw.uniform(0.5, 0.95) * parts)
+        fgr = self._join(fgr, pha, room, draw)
         room = self._shade(self._mirror(room, fgr, pha, draw), pha, draw)
         src = pha * fgr + (1 - pha) * room
         if config.handheld > 0:
@@ -320,6 +329,18 @@ class Composer:
             subject = _over(self._thing(height, width), subject)
             while self._uniform() < self.config.group:
                 subject = _over(self._thing(height, width), subject)
+        if self.config.pierced > 0 and self._uniform() < self.config.pierced:
+            subject = self._pierced(subject)
+        return subject
+
+    def _pierced(self, subject: torch.Tensor) -> torch.Tensor:
+        """Cut one to four holes into a premultiplied ``(4, H, W)``."""
+        _, height, width = subject.shape
+        inside = (subject[3] > 0.5).nonzero()
+        for _ in range(1 + int(self._uniform(0, 4)) if len(inside) > 0 else 0):
+            y, x = self._pick(inside).tolist()
+            size = height * math.exp(self._uniform(math.log(0.02), math.log(0.3)))
+            subject = subject * (1 - self._outline(height, width, kind=self._uniform(), size=size, center=(x, y)))
         return subject
 
     def _room(self, height: int, width: int) -> torch.Tensor:
@@ -363,11 +384,27 @@ class Composer:
         """An object of any outline, with a hole at times, bearing a piece of a room; premultiplied ``(4, H, W)``."""
         kind = self._uniform()
         texture = self._texture(height, width)
+        size = height * math.exp(self._uniform(math.log(0.06), math.log(0.5)))
+        alpha = self._outline(height, width, kind=kind, size=size)
+        return torch.cat([texture * alpha, alpha[None]])
+
+    def _outline(
+        self, height: int, width: int, *, kind: float, size: float, center: tuple[float, float] | None = None
+    ) -> torch.Tensor:
+        """Alpha of a drawn outline, ``(H, W)``.
+
+        Args:
+            height: of the canvas, in pixels.
+            width: of the canvas, in pixels.
+            kind: 0..1; boxes, ellipses and stars to .35, then wavy blobs, and from .7 on rings.
+            size: of its half, in pixels.
+            center: x and y on the canvas, in pixels; anywhere, if not given.
+        """
         ys = torch.arange(height, device=self.device).view(-1, 1) + 0.5
         xs = torch.arange(width, device=self.device).view(1, -1) + 0.5
-        size = height * math.exp(self._uniform(math.log(0.06), math.log(0.5)))
         angle = self._uniform(0, math.tau)
-        dx, dy = xs - self._uniform(0, 1) * width, ys - self._uniform(0, 1) * height
+        x, y = center or (self._uniform(0, 1) * width, self._uniform(0, 1) * height)
+        dx, dy = xs - x, ys - y
         u = (math.cos(angle) * dx + math.sin(angle) * dy) / size
         v = (math.cos(angle) * dy - math.sin(angle) * dx) / (size * math.exp(self._uniform(-1.6, 0)))
         if kind < 0.35:  # between a box, an ellipse and a star
@@ -384,7 +421,7 @@ class Composer:
         if kind > 0.7:  # a ring
             hole = self._uniform(0.4, 0.9)
             alpha = alpha * ((distance - hole) * size / softness + 0.5).clamp(0, 1)
-        return torch.cat([texture * alpha, alpha[None]])
+        return alpha
 
     def _texture(self, height: int, width: int) -> torch.Tensor:
         """``(3, H, W)`` from a room, seen close at times, and now and then almost of one colour."""

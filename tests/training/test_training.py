@@ -143,6 +143,27 @@ def test_a_still_camera_neither_moves_nor_grades_the_plate(material, perfect_cam
     assert (free.src - free.bgr).abs().flatten(1).mean(1).min() > 0.02
 
 
+def test_holes_show_the_room(material, perfect_camera):
+    gone = 0.0
+    for seed in range(6):
+        whole, pierced = (
+            Composer(material, replace(PLAIN, pierced=share), seed=seed).batch(1, 96, 96) for share in (0.0, 1.0)
+        )
+        hole = (whole.pha > 0.99) & (pierced.pha < 0.001)
+        gone += hole.float().mean()
+        room = hole.expand(-1, 3, -1, -1)
+        torch.testing.assert_close(pierced.src[room], pierced.bgr[room], atol=0.01, rtol=0)
+    assert gone / 6 > 0.01
+
+
+def test_dark_parts_remain_subject(material, perfect_camera):
+    plain, dark = (Composer(material, replace(PLAIN, dark=share), seed=4).batch(4, 64, 64) for share in (0.0, 1.0))
+    assert torch.equal(plain.pha, dark.pha)
+    subject = (plain.pha > 0.99).expand_as(plain.src)
+    assert dark.fgr[subject].mean() < 0.7 * plain.fgr[subject].mean()
+    torch.testing.assert_close(dark.src, dark.pha * dark.fgr + (1 - dark.pha) * dark.bgr, rtol=0, atol=2e-3)
+
+
 def test_an_empty_scene_has_no_alpha(material):
     pair = Composer(material, replace(PLAIN, empty=1), seed=1).batch(2, 32, 32)
     assert pair.pha.max() == 0
