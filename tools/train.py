@@ -24,6 +24,7 @@ import torch
 from tqdm import tqdm
 
 from bgmv2.errors import Bgmv2Error
+from bgmv2.memory import keep_memory
 from bgmv2.training.compose import Composer
 from bgmv2.training.data import load_material
 from bgmv2.training.loop import TrainConfig, Trainer
@@ -48,6 +49,7 @@ def main() -> None:
         help="bfloat16 is faster on CUDA and on CPUs with AMX or AVX512-BF16, slower on others; default: %(default)s",
     )
     args = parser.parse_args()
+    keep_memory()
     try:
         config = TrainConfig.from_dict(json.loads(args.config.read_text(encoding="utf-8")))
         material = load_material(args.data, split="train", device=args.device)
