@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from os import PathLike
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ import torch
 from bgmv2 import fingerprint
 from bgmv2.budget import Setting, affordable, pixels_for, scale_for, settings_for
 from bgmv2.config import RunConfig
+from bgmv2.device import choose_device, choose_dtype, cpu_computes_bfloat16, free_memory
 from bgmv2.errors import DeviceError, WeightsError
 from bgmv2.export import Engine, Exported, engine_of, is_exported, open_exported, prepared
 from bgmv2.nn.checkpoint import load_model
@@ -70,9 +70,9 @@ class Matter:
         if self.device.type != "cpu" and not runs_torch:
             raise DeviceError(f"{self.engine} computes on the CPU here: take --device cpu, or --engine torch")
         is_thrifty = budget == "auto" and precision == "auto" and self.engine != "onnxruntime"
-        if is_thrifty and self.device.type == "cpu" and _computes_bfloat16():
+        if is_thrifty and self.device.type == "cpu" and cpu_computes_bfloat16():
             precision = "bfloat16"
-        self.precision = _choose_dtype(precision, self.device)
+        self.precision = choose_dtype(precision, self.device)
         # Other engines take float32, whatever they compute in.
         self.dtype = self.precision if runs_torch else torch.float32
         self._region = region
@@ -255,7 +255,7 @@ class Matter:
         return self._prepared[1]
 
     def _affordable(self, height: int, width: int) -> Setting:
-        memory = _free_memory(self.device)
+        memory = free_memory(self.device)
         settings = self.settings(height, width)
         if memory is None:
             return settings[0]
@@ -279,62 +279,7 @@ class Matter:
             self.model.refiner.sample_pixels = pixels_for(height, width)
 
 
-def _free_memory(device: torch.device) -> int | None:
-    """Bytes that could be had; None if nobody tells."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            told = dict(line.split(":", 1) for line in file)
-        return 1024 * int(told["MemAvailable"].split()[0])
-    except (OSError, KeyError, ValueError):
-        return None
-
-
-def _computes_bfloat16() -> bool:
-    """Tell a CPU that has units for products in bfloat16; others take longer with it."""
-    told: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(told.get("avx512_bf16") or told.get("amx_bf16"))
-
-
 def _mean(one: Matte, other: Matte) -> Matte:
     """Average two answers; a patch is refined if it is in either."""
     pha, fgr, err = ((a + b) / 2 for a, b in zip(one[:3], other[:3], strict=True))
     return Matte(pha, fgr, err, torch.maximum(one.ref, other.ref))
-
-
-def choose_device(name: str) -> torch.device:
-    """The device that was asked for; never another one.
-
-    Raises:
-        DeviceError: it is not there, or there is no device of this name.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise DeviceError(f"there is no device '{name}': take auto, cpu, cuda or mps") from None
-    if device.type not in ("cpu", "cuda", "mps"):
-        raise DeviceError(f"bgmv2 does not compute on '{name}': take auto, cpu, cuda or mps")
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise DeviceError(
-            "no CUDA device is usable here: install an NVIDIA driver and a CUDA build of torch, or take cpu"
-        )
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise DeviceError(
-            f"there is no {name}: this machine has {torch.cuda.device_count()} CUDA devices, from cuda:0 on"
-        )
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("no MPS device is usable here: it needs a Mac with Apple silicon; take cpu instead")
-    return device
-
-
-def _choose_dtype(precision: str, device: torch.device) -> torch.dtype:
-    if precision == "auto":
-        precision = "float16" if device.type == "cuda" else "float32"
-    if precision == "float16" and device.type == "cpu":
-        raise DeviceError("the CPU does not compute in float16: take float32 or bfloat16")
-    if precision not in ("float32", "float16", "bfloat16"):
-        raise DeviceError(f"there is no precision '{precision}': take auto, float32, float16 or bfloat16")
-    return getattr(torch, precision)

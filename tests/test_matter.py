@@ -9,6 +9,7 @@ import torch
 from bgmv2 import DeviceError, Matter, Plate, RunConfig
 from bgmv2 import matter as matter_module
 from bgmv2.budget import Setting, settings_for
+from bgmv2.device import free_memory
 
 
 @pytest.fixture(scope="module")
@@ -226,13 +227,13 @@ def test_work_that_follows_the_subject_is_asked_for(weights, picture):
 
 
 def test_a_thrifty_matter_looks_less_closely_where_memory_is_short(weights, picture, monkeypatch):
-    monkeypatch.setattr(matter_module, "_free_memory", lambda device: 1000)
+    monkeypatch.setattr(matter_module, "free_memory", lambda device: 1000)
     thrifty = Matter(weights, "cpu", budget="auto")
     cheapest = settings_for(360, 640)[-1]
     frame, plate = picture(1, 640, 360), picture(2, 640, 360)
     matte = thrifty.matte(frame, plate=plate)
     assert matte.err.shape[3] == 640 * cheapest.scale and matte.ref.sum() <= cheapest.pixels / 16
-    monkeypatch.setattr(matter_module, "_free_memory", lambda device: None)
+    monkeypatch.setattr(matter_module, "free_memory", lambda device: None)
     assert thrifty.matte(frame, plate=plate).err.shape == matte.err.shape  # is settled for this size
     assert Matter(weights, "cpu", budget="auto").matte(frame, plate=plate).err.shape[3] == 320
 
@@ -246,7 +247,7 @@ def test_a_thrifty_matter_computes_in_bfloat16_where_the_cpu_does(weights, monke
 
 
 def test_free_memory_is_told_in_bytes():
-    free = matter_module._free_memory(torch.device("cpu"))
+    free = free_memory(torch.device("cpu"))
     assert free is None or 2**20 < free < 2**50
 
 

@@ -20,9 +20,9 @@ import torch
 from bgmv2.batch.driver import Event
 from bgmv2.batch.planning import Plan, Task
 from bgmv2.batch.worker import Worker, in_one_line
+from bgmv2.device import choose_device
 from bgmv2.errors import Bgmv2Warning
 from bgmv2.export import is_exported
-from bgmv2.matter import choose_device
 from bgmv2.memory import keep_memory
 from bgmv2.nn.checkpoint import load_model
 from bgmv2.progress import Progress

@@ -22,7 +22,7 @@ import torch
 from benching import memory
 from benching.network import SAMPLE, Setting, dtypes, in_turns, network, pictures
 from bgmv2.budget import pixels_for, scale_for
-from bgmv2.matter import choose_device
+from bgmv2.device import choose_device
 from bgmv2.nn.fast import FastMatting
 
 SIZES = {"360p": (360, 640), "720p": (720, 1280), "1080p": (1080, 1920), "1440p": (1440, 2560), "4K": (2160, 3840)}

@@ -30,7 +30,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from bgmv2.config import ModelConfig
-from bgmv2.matter import choose_device
+from bgmv2.device import choose_device
 from bgmv2.nn.backbones import BACKBONES
 from bgmv2.nn.checkpoint import load_model
 from bgmv2.nn.fast import FastMatting
