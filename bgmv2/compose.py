@@ -18,6 +18,7 @@ from kornia.filters import gaussian_blur2d
 from PIL import ImageColor
 
 from bgmv2.config import BlendMode
+from bgmv2.device import integers_to
 from bgmv2.errors import BackdropError
 
 # Who asks a matting tool for green wants to key it later: it is that of chroma-key cloth, not CSS's dark one.
@@ -155,7 +156,7 @@ def despill(
     far, near = (share * fgr.shape[2] for share in _DESPILL_SIGMAS)
     # Colours nearby are asked for on fewer pixels; only the last step needs all.
     step = max(1, round(near / 1.5))
-    premultiplied, p, frame, plate = (F.avg_pool2d(x, step, ceil_mode=True) for x in (fgr * pha, pha, src, bgr))
+    premultiplied, p, frame, plate = (averaged(x, step) for x in (fgr * pha, pha, src, bgr))
     around = _average(premultiplied, p, far / step)
     clean = _unmixed(around, p, frame, plate)
     around = _average(clean * p, p, near / step)
@@ -193,7 +194,7 @@ def shade(
     narrow, wide = (max(_SHADE_LEAST, share * height) for share in _SHADE_SIGMAS)
     # Gaussians so wide need fewer pixels. The whole comparison is made with those.
     step = max(1, round(narrow))
-    frame, plate, squares = (F.avg_pool2d(x, step, ceil_mode=True) for x in (src, bgr, _luma(bgr) ** 2))
+    frame, plate, squares = (averaged(x, step) for x in (src, bgr, _luma(bgr) ** 2))
     luma, plate_luma = _luma(frame), _luma(plate)
     ratio = (frame + 0.05) / (plate + 0.05)
     spread = ratio.amax(1, keepdim=True) - ratio.amin(1, keepdim=True)
@@ -219,7 +220,7 @@ def shade(
 
 def from_integers(pixels: np.ndarray, *, device: torch.device | None = None) -> torch.Tensor:
     """Bring ``(H, W, C)`` integers of full range to ``(C, H, W)`` float32 in 0..1; undoes `to_uint8`, `to_uint16`."""
-    rows = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).to(device)
+    rows = integers_to(torch.device("cpu") if device is None else device, pixels)
     return rows.permute(2, 0, 1).contiguous().float() / np.iinfo(pixels.dtype).max
 
 
@@ -231,6 +232,11 @@ def to_uint8(x: torch.Tensor) -> torch.Tensor:
 def to_uint16(x: torch.Tensor) -> torch.Tensor:
     """Bring floats in 0..1 to 0..65535, each to the nearest integer; what lies outside is clamped."""
     return _to_integers(x, 65535, torch.uint16)
+
+
+def averaged(x: torch.Tensor, step: int) -> torch.Tensor:
+    """Average ``(B, C, H, W)`` over squares of `step` pixels; those at the right and lower border may be smaller."""
+    return F.avg_pool2d(x, step, ceil_mode=True, count_include_pad=False)
 
 
 def parse_color(text: str) -> torch.Tensor:
@@ -281,7 +287,7 @@ def blurred(bgr: torch.Tensor, *, strength: float = BLUR) -> torch.Tensor:
         return bgr
     # What a wide blur leaves can be held by fewer pixels: there it costs the same for every strength and size.
     shrink = max(1, int(sigma / 3))
-    small = F.avg_pool2d(bgr.reshape(-1, 3, height, width), shrink, ceil_mode=True)
+    small = averaged(bgr.reshape(-1, 3, height, width), shrink)
     large = F.interpolate(_gaussian(small, sigma / shrink), scale_factor=float(shrink), mode="bilinear")
     return large[..., :height, :width].reshape(bgr.shape)
 
@@ -296,7 +302,7 @@ def _average(premultiplied: torch.Tensor, pha: torch.Tensor, sigma: float) -> to
     """Average foreground colours over a Gaussian, by their alpha; black far from all subject."""
     height, width = pha.shape[2:]
     step = max(1, round(sigma / 1.5))
-    small = F.avg_pool2d(torch.cat([premultiplied, pha], dim=1), step, ceil_mode=True)
+    small = averaged(torch.cat([premultiplied, pha], dim=1), step)
     sums = F.interpolate(_gaussian(small, sigma / step), scale_factor=float(step), mode="bilinear")
     return (sums[:, :3] / sums[:, 3:].clamp(min=1e-4))[..., :height, :width]
 
@@ -310,7 +316,8 @@ def _unmixed(around: torch.Tensor, pha: torch.Tensor, src: torch.Tensor, bgr: to
 
 def _luma(x: torch.Tensor) -> torch.Tensor:
     """Brightness of ``(B, 3, H, W)``, ``(B, 1, H, W)``."""
-    return (x * x.new_tensor(_LUMA).view(3, 1, 1)).sum(dim=1, keepdim=True)
+    red, green, blue = x.split(1, dim=1)
+    return _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
 
 
 def _keeps_structure(frame: torch.Tensor, plate: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
@@ -348,7 +355,7 @@ def _filled(part: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
     """
     if max(whole.shape[2:]) == 1:
         return torch.where(whole > 1e-4, part / whole.clamp(min=1e-4), 1)
-    around = _filled(F.avg_pool2d(part, 2, ceil_mode=True), F.avg_pool2d(whole, 2, ceil_mode=True))
+    around = _filled(averaged(part, 2), averaged(whole, 2))
     around = F.interpolate(around, size=whole.shape[2:], mode="bilinear")
     return torch.lerp(around, part / whole.clamp(min=1e-4), (whole / _SHADE_ENOUGH).clamp(max=1))
 
@@ -359,4 +366,6 @@ def _check_layers(fgr: torch.Tensor, pha: torch.Tensor) -> None:
 
 
 def _to_integers(x: torch.Tensor, top: int, dtype: torch.dtype) -> torch.Tensor:
-    return x.float().clamp(0, 1).mul(top).round().to(dtype)  # half precision cannot hold 65535
+    x = x.float().clamp(0, 1).mul(top).round()  # half precision cannot hold 65535
+    # See `integers_to`.
+    return (x.cpu() if x.is_mps and dtype == torch.uint16 else x).to(dtype)

@@ -21,6 +21,7 @@ from bgmv2 import compose
 from bgmv2.backdrop import Backdrop, open_backdrop
 from bgmv2.budget import Governor
 from bgmv2.config import AlignMode, CompositeConfig, ReadConfig, UpdateMode
+from bgmv2.device import told_of_memory
 from bgmv2.errors import Bgmv2Warning
 from bgmv2.job import Mark
 from bgmv2.masks import Mask, mask_for, open_mask
@@ -232,10 +233,14 @@ class Lab:
         self.finer: Matter | None = None  # a network that has the last word
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Return what is remembered of the frames so far."""
+        """Return what is remembered of the frames so far, copied to the CPU: the next frame changes it in place."""
         parts = {"keeper": self.keeper, "inspector": self.inspector}
         states = {name: part.state() for name, part in parts.items() if part is not None}
-        return {f"{part}/{name}": tensor for part, state in states.items() for name, tensor in state.items()}
+        return {
+            f"{part}/{name}": tensor.to("cpu", copy=True)
+            for part, state in states.items()
+            for name, tensor in state.items()
+        }
 
     def restore(self, state: Mapping[str, torch.Tensor]) -> None:
         """Remember what another lab did when it returned `state`."""
@@ -245,7 +250,16 @@ class Lab:
 
     @torch.inference_mode()
     def __call__(self, frame: Frame, alignment: Alignment) -> tuple[dict[str, np.ndarray], Observation | None]:
-        """Return the pictures by their roles, and what the inspector saw."""
+        """Return the pictures by their roles, and what the inspector saw.
+
+        Raises:
+            DeviceError: the device has too little memory.
+        """
+        height, width = frame.pixels.shape[:2]
+        with told_of_memory(self.matter.device, f"{width}x{height}"):
+            return self._developed(frame, alignment)
+
+    def _developed(self, frame: Frame, alignment: Alignment) -> tuple[dict[str, np.ndarray], Observation | None]:
         # A clip need not begin at zero, but its backdrop begins with it.
         self.start = frame.seconds if math.isnan(self.start) else self.start
         matte, view = self._matte(frame, alignment)

@@ -11,7 +11,14 @@ import torch
 from bgmv2 import fingerprint
 from bgmv2.budget import Setting, affordable, pixels_for, scale_for, settings_for
 from bgmv2.config import RunConfig
-from bgmv2.device import choose_device, choose_dtype, cpu_computes_bfloat16, free_memory
+from bgmv2.device import (
+    choose_dtype,
+    cpu_computes_bfloat16,
+    free_memory,
+    integers_to,
+    open_device,
+    told_of_memory,
+)
 from bgmv2.errors import DeviceError, WeightsError
 from bgmv2.export import Engine, Exported, engine_of, is_exported, open_exported, prepared
 from bgmv2.nn.checkpoint import load_model
@@ -66,7 +73,7 @@ class Matter:
     ):
         self.engine = engine_of(weights, engine)
         runs_torch = self.engine == "torch"
-        self.device = choose_device("cpu" if device == "auto" and not runs_torch else device)
+        self.device = open_device("cpu" if device == "auto" and not runs_torch else device)
         if self.device.type != "cpu" and not runs_torch:
             raise DeviceError(f"{self.engine} computes on the CPU here: take --device cpu, or --engine torch")
         is_thrifty = budget == "auto" and precision == "auto" and self.engine != "onnxruntime"
@@ -98,7 +105,8 @@ class Matter:
             refine_threshold=threshold,
         )
         self.config = model.config
-        self.model = model.to(self.device)
+        with told_of_memory(self.device, "the network"):
+            self.model = model.to(self.device)
         self._answer = FastMatting(self.model, self.dtype, follow=region == "auto")
 
     @classmethod
@@ -164,23 +172,19 @@ class Matter:
             ValueError: a shape or type is another, or the sizes differ.
             DeviceError: the device has too little memory for this.
         """
-        frames = self.upload(src)
-        bgr = self.upload(plate.bgr if isinstance(plate, Plate) else plate)
+        with told_of_memory(self.device, "these pictures"):
+            frames = self.upload(src)
+            bgr = self.upload(plate.bgr if isinstance(plate, Plate) else plate)
         if bgr.shape[0] == 1:
             bgr = bgr.expand_as(frames) if bgr.shape[1:] == frames.shape[1:] else bgr
         if bgr.shape != frames.shape:
             raise ValueError(f"frame and plate have one size, got {tuple(frames.shape)} and {tuple(bgr.shape)}")
-        self._fit(*frames.shape[2:])
-        try:
+        height, width = frames.shape[2:]
+        self._fit(height, width)
+        with told_of_memory(self.device, f"{width}x{height}"):
             matte = self._ask(frames, bgr)
             if self._mirrors:
                 matte = _mean(matte, Matte(*(x.flip(-1) for x in self._ask(frames.flip(-1), bgr.flip(-1)))))
-        except torch.cuda.OutOfMemoryError as error:
-            height, width = frames.shape[2:]
-            raise DeviceError(
-                f"{self.device} has too little memory for {width}x{height}: refine fewer pixels, close other programs "
-                f"that use it, or take cpu"
-            ) from error
         return matte
 
     def settings(self, height: int, width: int, *, least: float = 0.0) -> list[Setting]:
@@ -217,7 +221,8 @@ class Matter:
         else:
             # A patch of one picture must not be weighed against those of another: engines take one at a time.
             answers = [self._engine(*pair) for pair in zip(frames.split(1), bgr.split(1), strict=True)]
-        pha, fgr, _, _, err_sm, ref_sm = (torch.cat(x) for x in zip(*answers, strict=True))
+        parts = zip(*answers, strict=True)
+        pha, fgr, _, _, err_sm, ref_sm = (x[0] if len(x) == 1 else torch.cat(x) for x in parts)
         return Matte(pha.float(), fgr.float(), err_sm.float(), ref_sm.float())
 
     def upload(self, picture: Picture) -> torch.Tensor:
@@ -232,10 +237,9 @@ class Matter:
                     f"an array is (H, W, 3) or (B, H, W, 3) uint8 or uint16, got {picture.shape = }, {picture.dtype = }"
                 )
             top = np.iinfo(picture.dtype).max
-            rows = torch.from_numpy(np.require(picture, requirements=["C", "W"]))
-            x = rows.to(self.device).movedim(-1, -3).float() / top
+            x = integers_to(self.device, picture).movedim(-1, -3).float() / top
         elif picture.is_floating_point() and picture.ndim in (3, 4) and picture.shape[-3] == 3:
-            x = picture.to(self.device)
+            x = picture.to(self.device, torch.float32)
         else:
             raise ValueError(
                 f"a tensor is (3, H, W) or (B, 3, H, W) float in 0..1, got {picture.shape = }, {picture.dtype = }"
@@ -268,7 +272,9 @@ class Matter:
         setting = self._setting
         if setting is None and self._is_thrifty and self.engine == "torch":
             # Once for each size: what is free changes with what is taken for the frame before.
-            setting = self._afforded.setdefault((height, width), self._affordable(height, width))
+            if (height, width) not in self._afforded:
+                self._afforded[height, width] = self._affordable(height, width)
+            setting = self._afforded[height, width]
         if setting is not None:
             self.model.backbone_scale = setting.scale
             self.model.refiner.sample_pixels = setting.pixels

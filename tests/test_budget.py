@@ -114,4 +114,5 @@ def test_what_is_chosen_fits_into_half_the_memory():
     for setting, need in zip(HD, needed, strict=True):
         assert affordable(1080, 1920, HD, memory=2 * need) == setting
     assert affordable(1080, 1920, HD, memory=1000) == HD[-1]
-    assert affordable(1080, 1920, HD, memory=needed[0], half=True) == HD[0]
+    less = bytes_for(1080, 1920, HD[0], half=True)
+    assert less < needed[0] and affordable(1080, 1920, HD, memory=2 * less, half=True) == HD[0]

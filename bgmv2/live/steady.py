@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from bgmv2.compose import averaged
+
 # Whether the picture stands still is asked of averages over so many pixels, which noise hardly moves.
 _STEP = 4
 # Below the first change of an average, in 0..1, and around it, all of it stands still, from the second on nothing does.
@@ -38,7 +40,7 @@ class Steadier:
         Returns:
             ``(1, 1, H, W)``; as it is for the first frame, and for one of another size than the last.
         """
-        small, plate = (F.avg_pool2d(x.float(), _STEP, ceil_mode=True, count_include_pad=False) for x in (src, bgr))
+        small, plate = (averaged(x.float(), _STEP) for x in (src, bgr))
         if self._last is not None and self._last[0].shape == pha.shape:
             before, small_before = self._last
             change = (small - small_before).abs().amax(dim=1, keepdim=True)

@@ -14,9 +14,9 @@ from statistics import median
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from bgmv2.plate.align import Aligner, Alignment
+from bgmv2.plate.cells import cell_means
 from bgmv2.plate.photometric import likeness
 from bgmv2.types import Plate
 
@@ -133,12 +133,14 @@ class Watchdog:
         return median(self._agreed) if self._agreed else 1.0
 
     def _look(self, pha: torch.Tensor, src: torch.Tensor, bgr: torch.Tensor) -> Signs:
-        share = F.adaptive_avg_pool2d((pha > _ALPHA).float(), _CELLS)
-        small = [F.adaptive_avg_pool2d(x.float(), _SIZE) for x in (src, bgr, pha)]
+        share = cell_means((pha > _ALPHA).float(), _CELLS)
+        small = cell_means(torch.cat([src.float(), bgr.float(), pha.float()], dim=1), _SIZE)
         # All at once, because each transfer waits for the device.
-        cells = share[0, 0].cpu().numpy()
-        frame, plate, alpha = (np.ascontiguousarray(x[0].permute(1, 2, 0).cpu().numpy()) for x in small)
-        taken = cells > _TAKEN
+        told = torch.cat([share.flatten(), small.flatten()]).cpu().numpy()
+        cells, pictures = np.split(told, [share.numel()])
+        pictures = pictures.reshape(7, *_SIZE).transpose(1, 2, 0)
+        frame, plate, alpha = map(np.ascontiguousarray, np.split(pictures, [3, 6], axis=2))
+        taken = cells.reshape(_CELLS) > _TAKEN
         reach = cv2.dilate((self._taken if self._taken is not None else taken).astype(np.uint8), _square(_REACH))
         new = taken & (reach == 0)
         rows, columns = _TILE

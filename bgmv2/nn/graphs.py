@@ -53,5 +53,6 @@ class GraphedMatting:
                 self.fast(*self._given)
         torch.cuda.current_stream(src.device).wait_stream(stream)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        # Other threads may ask the device for memory meanwhile, and it need not be the current one.
+        with torch.cuda.device(src.device), torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._answer = self.fast(*self._given)

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from bgmv2.plate.align import Alignment
+from bgmv2.plate.cells import cell_means
 from bgmv2.plate.geometry import scaling
 from bgmv2.plate.place import warp_plate
 from bgmv2.plate.views import reduced_size
@@ -75,18 +76,14 @@ class Drift:
         src, bgr, covered, free = (x[..., :: self._thin, :: self._thin] for x in (src, bgr, covered, free))
         clear = (torch.minimum(src, bgr) > _DARK) & (torch.maximum(src, bgr) < _BRIGHT)
         tells = clear.all(dim=1, keepdim=True).to(src.dtype)
-        shown, lit = (F.adaptive_avg_pool2d(x * tells, self._small) for x in (src, bgr))
+        shown, lit = (cell_means(x * tells, self._small) for x in (src, bgr))
         change = ((shown + _FLOOR) / (lit + _FLOOR)).log()
         so_far = self.over(alignment)
         # A shadow that was learned and walked away would else be taken for somebody, and so stay for good.
         total = change if so_far is None else change + self._meant(so_far)
         as_filmed = total.abs().amax(dim=1, keepdim=True) < _AS_FILMED
-        is_free = (F.adaptive_avg_pool2d(free, self._small) > _FREE) | as_filmed
-        known = (
-            is_free
-            & (F.adaptive_avg_pool2d(covered, self._small) > _FREE)
-            & (F.adaptive_avg_pool2d(tells, self._small) > _LEAST)
-        )
+        is_free = (cell_means(free, self._small) > _FREE) | as_filmed
+        known = is_free & (cell_means(covered, self._small) > _FREE) & (cell_means(tells, self._small) > _LEAST)
         back = np.linalg.inv(self._to_frame(alignment))
         step, covered = self._moved(_SHARE * change * known, back, self._cells)
         step = step * covered

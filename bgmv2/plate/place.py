@@ -120,7 +120,7 @@ def _sources(
         bend = F.interpolate(bend, size=size, mode="bilinear", align_corners=True)[0]
         x, y = x - bend[0], y - bend[1]
     # In double precision, which not every device has.
-    back = torch.linalg.inv(homography.double().cpu())
+    back = torch.linalg.inv(homography.cpu().double())
     (a, b, c), (d, e, f), (g, h, i) = (back / back[2, 2]).tolist()
     depth = g * x + h * y + i
     return (a * x + b * y + c) / depth, (d * x + e * y + f) / depth
@@ -135,8 +135,9 @@ def _looked_up(
     grid = torch.stack([2 * x / max(1, width - 1) - 1, 2 * y / max(1, height - 1) - 1], dim=2)[None]
     # Half precision cannot tell neighbouring pixels apart in coordinates that run to thousands. Bicubic resampling
     # would keep the plate sharper, but the mattes were the same within 1 %, some better and some worse.
-    moved = F.grid_sample(bgr.float(), grid, padding_mode="border", align_corners=True)
+    grid = grid.clamp(-1, 1)  # padding by the border, which MPS does not have before PyTorch 2.13
+    moved = F.grid_sample(bgr.float(), grid, align_corners=True)
     if seen is not None:
-        of_seen = F.grid_sample(seen[None].float().to(bgr.device), grid, padding_mode="border", align_corners=True)
+        of_seen = F.grid_sample(seen[None].float().to(bgr.device), grid, align_corners=True)
         inside = inside & (of_seen[0, 0] > _SEEN)
     return moved.to(bgr.dtype), inside[None, None].to(bgr.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -27,29 +28,30 @@ def relight(bgr: torch.Tensor, light: Exposure, drift: torch.Tensor | None = Non
     gain, bias = _even(light, bgr.device)
     if light.field is None and drift is None and not light.rolloff:
         return (bgr * gain.to(bgr.dtype) + bias.to(bgr.dtype)).clamp(0, 1)
-    values, factor = bgr.float(), _factor(bgr, light, drift)
+    values, factor = bgr.float(), _factor(bgr, gain, light, drift)
     lit = factor * values / (1 + light.rolloff * (factor - 1) * values) + bias
     return lit.clamp(0, 1).to(bgr.dtype)
 
 
 def unlit(src: torch.Tensor, light: Exposure, drift: torch.Tensor | None = None) -> torch.Tensor:
     """Undo `relight`: bring a frame ``(1, 3, H, W)`` into the light of the plate; what was clipped stays so."""
-    _, bias = _even(light, src.device)
+    gain, bias = _even(light, src.device)
     # With T of `bgmv2.plate.exposure`: T(frame - bias) / m, and back.
     values = (src.float() - bias).clamp(min=0)
-    values = values / (1 - light.rolloff * values).clamp(min=_LEAST_SLOPE) / _factor(src, light, drift)
+    values = values / (1 - light.rolloff * values).clamp(min=_LEAST_SLOPE) / _factor(src, gain, light, drift)
     return (values / (1 + light.rolloff * values)).clamp(0, 1).to(src.dtype)
 
 
 def _even(light: Exposure, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Gain and bias, ``(3, 1, 1)`` each."""
-    gain, bias = (torch.from_numpy(x).float().to(device).view(3, 1, 1) for x in (light.gain, light.bias))
+    # At once, because each transfer waits for the device.
+    gain, bias = torch.from_numpy(np.stack([light.gain, light.bias])).float().to(device).view(2, 3, 1, 1)
     return gain, bias
 
 
-def _factor(picture: torch.Tensor, light: Exposure, drift: torch.Tensor | None) -> torch.Tensor:
+def _factor(picture: torch.Tensor, gain: torch.Tensor, light: Exposure, drift: torch.Tensor | None) -> torch.Tensor:
     """What the plate's light is multiplied by, ``(1, 3, H, W)`` or alike in all places."""
-    factor = _even(light, picture.device)[0][None]
+    factor = gain[None]
     fields = [] if light.field is None else [torch.from_numpy(light.field).float().permute(2, 0, 1)[None]]
     for field in (*fields, *([] if drift is None else [drift])):
         spread = F.interpolate(field.to(picture.device), size=picture.shape[2:], mode="bilinear", align_corners=False)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from bgmv2.compose import averaged
+
 # Alpha is followed on pictures of about this long side, for as many steps of a pixel.
 _SIDE, _STEPS = 160, 48
 # What can start to continue, and what can be continued.
@@ -36,7 +38,7 @@ def continue_subject(pha: torch.Tensor, covered: torch.Tensor) -> torch.Tensor:
     if pha.ndim != 4 or pha.shape != covered.shape:
         raise ValueError(f"both are (B, 1, H, W) and alike, got {pha.shape = }, {covered.shape = }")
     shrink = max(1, max(pha.shape[2:]) // _SIDE)
-    small, seen = (F.avg_pool2d(x.float(), shrink, ceil_mode=True, count_include_pad=False) for x in (pha, covered))
+    small, seen = (averaged(x.float(), shrink) for x in (pha, covered))
     seen = (seen > 0.5).float()
     depth, reached = torch.zeros_like(seen), seen
     for _ in range(round(_STEPS / _SPREAD)):

@@ -94,7 +94,8 @@ class Inspector:
             flicker=values[5] if values[6] >= _LEAST_STILL and math.isfinite(values[5]) else None,
         )
         self._frames += 1
-        return Observation(row, layers_of(src, matte))
+        # Drawn by another thread, which had better not ask the device.
+        return Observation(row, layers_of(src, matte).cpu())
 
     def state(self) -> dict[str, torch.Tensor]:
         """Return what is remembered of the last frame."""
@@ -109,6 +110,7 @@ class Inspector:
         last, self._last = self._last, (reduced(src, _SIDE), reduced(matte.pha, _SIDE))
         if last is None:
             return src.new_zeros(()), src.new_zeros(())
-        change, flicker = (abs(now - before) for now, before in zip(self._last, last, strict=True))
+        # After `restore` the last frame lies where it was kept.
+        change, flicker = (abs(now - before.to(now.device)) for now, before in zip(self._last, last, strict=True))
         still = (F.max_pool2d(change.amax(dim=1, keepdim=True), 3, stride=1, padding=1) <= _STILL).float()
         return (flicker * still).sum() / still.sum().clamp(min=1), still.mean()

@@ -46,7 +46,7 @@ def layers_of(src: torch.Tensor, matte: Matte) -> torch.Tensor:
 
 def draw(layers: torch.Tensor) -> np.ndarray:
     """Draw `PANELS` side by side, ``(h, 5 * w, 3)`` uint8, from what `layers_of` gathered."""
-    pixels = layers.permute(1, 2, 0).cpu().numpy()
+    pixels = layers.permute(1, 2, 0).numpy()
     frame, subject, pha, error, refined = np.split(pixels, [3, 6, 7, 8], axis=2)
     green = compose.parse_color("green").numpy()
     over_green = np.rint(subject + (255 - pha) * green).clip(0, 255).astype(np.uint8)
@@ -62,7 +62,7 @@ def draw(layers: torch.Tensor) -> np.ndarray:
 def reduced(x: torch.Tensor, side: int) -> torch.Tensor:
     """Average ``(B, C, H, W)`` over squares, to a long side of `side` at most."""
     step = _step(x.shape[2], x.shape[3], side)
-    return F.avg_pool2d(x, step, ceil_mode=True) if step > 1 else x
+    return compose.averaged(x, step) if step > 1 else x
 
 
 def _step(height: int, width: int, side: int) -> int:

@@ -23,30 +23,35 @@ STEPS: dict[str, int] = {name: index for index, name in enumerate(get_args(Prese
 _LAMBDA = 118
 
 
-def _nvenc(encode: EncodeConfig) -> dict[str, str]:
+def _quantizer(encode: EncodeConfig, codec: str) -> str:
+    """What encoders call QP: AV1's goes to 255, that of the others to 51 as a rate factor does."""
+    return str(round(encode.crf * 255 / 51) if codec == "av1" else encode.crf)
+
+
+def _nvenc(encode: EncodeConfig, codec: str) -> dict[str, str]:
     speed = {"preset": f"p{1 + 6 * STEPS[encode.preset] // (len(STEPS) - 1)}"}
     if encode.crf == 0:
         return {**speed, "tune": "lossless"}
-    return {**speed, "rc": "constqp", "qp": str(encode.crf)}
+    return {**speed, "rc": "constqp", "qp": _quantizer(encode, codec)}
 
 
-def _qsv(encode: EncodeConfig) -> dict[str, str]:
+def _qsv(encode: EncodeConfig, codec: str) -> dict[str, str]:
     # It knows x264's names but for the two quickest.
     preset = get_args(Preset)[max(2, STEPS[encode.preset])]
     return {"preset": preset, "global_quality": str(max(1, encode.crf))}
 
 
-def _amf(encode: EncodeConfig) -> dict[str, str]:
+def _amf(encode: EncodeConfig, codec: str) -> dict[str, str]:
     quality = ("speed", "balanced", "quality")[3 * STEPS[encode.preset] // len(STEPS)]
-    return {"quality": quality, "rc": "cqp", "qp_i": str(encode.crf), "qp_p": str(encode.crf)}
+    return {"quality": quality, "rc": "cqp", "qp_i": _quantizer(encode, codec), "qp_p": _quantizer(encode, codec)}
 
 
-def _videotoolbox(encode: EncodeConfig) -> dict[str, str]:
+def _videotoolbox(encode: EncodeConfig, codec: str) -> dict[str, str]:
     # Its quality goes from 1 to 100.
     return {"flags": "+qscale", "global_quality": str(_LAMBDA * max(1, round(100 * (1 - encode.crf / 51))))}
 
 
-KINDS: dict[str, Callable[[EncodeConfig], dict[str, str]]] = {
+KINDS: dict[str, Callable[[EncodeConfig, str], dict[str, str]]] = {
     "nvenc": _nvenc,
     "videotoolbox": _videotoolbox,
     "qsv": _qsv,
@@ -76,7 +81,7 @@ def find_encoder(
         return None
     is_fit = codec in CODED and bits in _FORMATS and not info.width % 2 and not info.height % 2
     for name in KINDS if kind == "auto" else [kind] if kind in KINDS else []:
-        options = KINDS[name](encode)
+        options = KINDS[name](encode, codec)
         if is_fit and _opens(f"{codec}_{name}", _FORMATS[bits], options, info):
             return f"{codec}_{name}", _FORMATS[bits], options
     if kind == "auto":

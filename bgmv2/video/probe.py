@@ -33,6 +33,8 @@ MAX_PIXELS = 2**27
 _LIMITS = {"max_pixels": str(MAX_PIXELS)}
 # Seconds without a sign of life after which a server counts as dead.
 TIMEOUT = 10.0
+# The first PyAV that brings more than the time of a frame along from a device.
+_KEEPS_PROPERTIES = 18
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 
 
@@ -127,6 +129,13 @@ def device_of(hwaccel: str) -> HWAccel | None:
     """
     if hwaccel == "off":
         return None
+    if int(av.__version__.partition(".")[0]) < _KEEPS_PROPERTIES:
+        if hwaccel == "auto":
+            return None
+        raise VideoError(
+            f"decoding on a device needs PyAV {_KEEPS_PROPERTIES}, as PyAV {av.__version__} loses rotation and colours "
+            f"on the way: update av, or take --hwaccel off"
+        )
     known = hwdevices_available()
     for kind in known if hwaccel == "auto" else [hwaccel] if hwaccel in known else []:
         device = HWAccel(kind)

@@ -9,12 +9,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from bgmv2 import Frame, Matter, Plate
+from bgmv2.backdrop import open_backdrop
+from bgmv2.compose import to_uint8
+from bgmv2.config import CompositeConfig
+from bgmv2.develop import Lab
 from bgmv2.plate.align import Alignment
 from bgmv2.plate.exposure import SAME_LIGHT, Exposure
 from bgmv2.plate.geometry import shift
 from bgmv2.plate.keeper import Keeper
 from bgmv2.plate.relight import relight, unlit
-from bgmv2.types import Plate
 
 SIZE = 96, 160
 STILL = Alignment(np.eye(3), SAME_LIGHT, "fixed")
@@ -185,6 +189,21 @@ def test_another_keeper_goes_on_as_if_it_had_seen_all(view):
             "surroundings.canvas",
         }
     )
+
+
+def test_what_was_told_stays_as_it_was_told(view):
+    """It is written down by another thread, while the next frames are learned from."""
+    plate = Plate(view()[0])
+    backdrop = open_backdrop("green", width=SIZE[1], height=SIZE[0])
+    lab = Lab(Matter(device="cpu"), plate, backdrop, ("pha",), CompositeConfig(), {})
+    lab.keeper = Keeper(plate, SIZE)
+    pixels = to_uint8(view(6, 2)[0].permute(1, 2, 0)).numpy()
+    lab(Frame(pixels, 0), moved(6, 2))
+    told = lab.state()
+    before = {name: tensor.clone() for name, tensor in told.items()}
+    lab(Frame(pixels, 1), moved(9, 2))
+    assert not torch.equal(told["keeper/surroundings.count"], lab.state()["keeper/surroundings.count"])
+    assert all(torch.equal(tensor, before[name]) for name, tensor in told.items())
 
 
 def test_a_mosaic_learns_light_only():

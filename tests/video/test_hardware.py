@@ -42,7 +42,7 @@ def write(path, encode, info=INFO):
 def stand_in(monkeypatch):
     """A kind of device that codes ProRes."""
     monkeypatch.setattr(hardware, "CODED", ("prores",))
-    monkeypatch.setattr(hardware, "KINDS", {"gone": lambda encode: {}, "ks": lambda encode: {"profile": "2"}})
+    monkeypatch.setattr(hardware, "KINDS", {"gone": lambda *_: {}, "ks": lambda *_: {"profile": "2"}})
     monkeypatch.setattr(hardware, "_FORMATS", {10: "yuv422p10le"})
 
 
@@ -75,10 +75,18 @@ def test_one_that_is_missing_is_an_error_if_it_was_named(stand_in, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_is_told_of_quality_and_speed(kind):
     told = [
-        KINDS[kind](EncodeConfig(crf=crf, preset=preset)) for crf in (0, 16, 51) for preset in ("ultrafast", "slow")
+        KINDS[kind](EncodeConfig(crf=crf, preset=preset), "h264")
+        for crf in (0, 16, 51)
+        for preset in ("ultrafast", "slow")
     ]
     assert told[0] != told[2] != told[4]
     assert all(isinstance(word, str) for options in told for pair in options.items() for word in pair)
+
+
+@pytest.mark.parametrize(("codec", "quantizer"), [("h264", "17"), ("hevc", "17"), ("av1", "85")])
+def test_the_rate_factor_stands_for_as_much_on_av1_s_longer_scale(codec, quantizer):
+    assert KINDS["nvenc"](EncodeConfig(crf=17), codec)["qp"] == quantizer
+    assert KINDS["amf"](EncodeConfig(crf=17), codec)["qp_i"] == quantizer
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -342,6 +342,7 @@ def test_damaged_files_are_read_or_refused_in_one_line(make_clip, name, codec):
     assert refused
 
 
+@pytest.mark.skipif(int(av.__version__.split(".")[0]) < 18, reason="needs PyAV 18")
 def test_a_device_that_is_not_there_is_an_error(make_clip):
     clip = make_clip("clip.mp4", count=2)
     for name in ("nonsense", *(["cuda"] if not torch.cuda.is_available() else [])):
@@ -350,6 +351,15 @@ def test_a_device_that_is_not_there_is_an_error(make_clip):
     with VideoReader(clip, ReadConfig(hwaccel="auto")) as automatic, VideoReader(clip) as plain:
         for one, other in zip(automatic, plain, strict=True):
             assert np.abs(one.pixels.astype(int) - other.pixels).max() <= 1
+
+
+def test_a_pyav_that_loses_rotation_on_a_device_decodes_on_the_cpu(make_clip, monkeypatch):
+    clip = make_clip("clip.mp4", count=2)
+    monkeypatch.setattr(av, "__version__", "17.1.0")
+    with VideoReader(clip, ReadConfig(hwaccel="auto")) as automatic:
+        assert len(list(automatic)) == 2
+    with pytest.raises(VideoError, match="needs PyAV 18, .* update av, or take --hwaccel off"):
+        VideoReader(clip, ReadConfig(hwaccel="cuda"))
 
 
 @pytest.mark.needs_cuda
