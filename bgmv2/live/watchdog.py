@@ -17,6 +17,7 @@ import torch
 
 from bgmv2.plate.align import Aligner, Alignment
 from bgmv2.plate.cells import cell_means
+from bgmv2.plate.geometry import movement
 from bgmv2.plate.photometric import likeness
 from bgmv2.types import Plate
 
@@ -35,6 +36,9 @@ _SIZE = (90, 160)
 # What is as like the plate as this has its structure; so much of the picture that has, but is called subject, is room.
 # Subjects have some of it by chance: 0.014 at most on our clips.
 _ALIKE, _ROOM = 0.6, 0.05
+# A camera that moved by more of the picture's diagonal within a frame was bumped: what it shows now is another part of
+# the room, of which the plate may not know all.
+_BUMP = 0.03
 # Colours this near agree; of the share that did, so much must still.
 _AGREES, _STILL_AGREES = 0.05, 0.5
 # A plate that agrees less than usual by this is looked for in what alpha calls subject, before it is believed again.
@@ -88,6 +92,7 @@ class Watchdog:
     def __init__(self) -> None:
         self.signs: Signs | None = None
         self._taken: np.ndarray | None = None
+        self._placed: np.ndarray | None = None
         self._doubt = NOT_YET
         self._good = 0
         self._agreed: deque[float] = deque(maxlen=_USUAL)
@@ -109,6 +114,8 @@ class Watchdog:
         signs = self._look(pha, src, bgr)
         self.signs = signs
         wrong = self._wrong(signs, alignment)
+        if self._was_bumped(alignment, src.shape[2:]) and not wrong:
+            wrong = MOVED
         if not wrong and self._doubt and signs.agrees < self._usual - _LESS and _shows_plate(pha, src, bgr):
             wrong = SHIFTED
         if wrong:
@@ -156,6 +163,12 @@ class Watchdog:
             room=float(is_room.mean()),
             blank=bool(frame.std(axis=(0, 1)).max() < _BLANK),
         )
+
+    def _was_bumped(self, alignment: Alignment, size: tuple[int, ...]) -> bool:
+        """Tell whether the camera looks elsewhere than a frame ago."""
+        before, self._placed = self._placed, alignment.homography
+        diagonal = float(np.hypot(size[0], size[1]))
+        return before is not None and movement(self._placed, before, size) > _BUMP * diagonal
 
     def _wrong(self, signs: Signs, alignment: Alignment) -> str:
         """Say what is wrong with this frame; empty if nothing is."""

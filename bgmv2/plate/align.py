@@ -36,8 +36,11 @@ _SMALLEST = 32
 # A camera that moved by less stood on a tripod; and it left the tripod only if it moved by more. In pixels, with the
 # reduced picture's beside them, as nothing finer than a part of those can be measured.
 _TRIPOD, _TRIPOD_LEFT = (0.5, 0.15), (0.75, 0.22)
-# Between two frames no hand moves the picture by more than this share of its diagonal, and no pan over a mosaic by more
-# than the second; if it seems so, more frames are asked to confirm it.
+# Where half of the plate's structure is seen again to within so many code values, that is the place: where it is, it is
+# two to four, elsewhere some thirty.
+_SURE = 10.0
+# Otherwise, between two frames no hand moves the picture by more than this share of its diagonal, and no pan over a
+# mosaic by more than the second; if it seems so, more frames are asked to confirm it.
 _JUMP, _MOSAIC_JUMP, _CONFIRMATIONS = 0.03, 0.15, 3
 # What the report's medians look back on, in frames: memory does not grow with the clip.
 _REMEMBERED = 1000
@@ -280,7 +283,7 @@ class Aligner:
         if fit is None:
             return None, "no part of the plate was recognised"
         reason = "" if fit.refined is not None else "corners only"
-        if self._is_known and self._jumps(self._enlarge(fit.homography)):
+        if self._is_known and not _is_sure(fit) and self._jumps(self._enlarge(fit.homography)):
             return None, "a jump that is not confirmed yet"
         self._rumour, self._confirmations = None, 0
         return fit, reason
@@ -318,6 +321,11 @@ class Aligner:
     def _enlarge(self, homography: np.ndarray) -> np.ndarray:
         """Undo `_reduce`."""
         return np.linalg.inv(self._to_small) @ homography @ self._plate_to_small
+
+
+def _is_sure(fit: Fit) -> bool:
+    """Tell whether a plate is surely where it was found, however far that is from where it was."""
+    return fit.refined is not None and float(np.median(np.abs(fit.refined.misses))) < _SURE
 
 
 def _shrunk(seen: np.ndarray, size: tuple[int, ...]) -> np.ndarray:

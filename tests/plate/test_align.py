@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from bgmv2.plate import align
 from bgmv2.plate.align import Aligner, AlignReport
 from bgmv2.plate.place import place_plate_and_cover
 from bgmv2.types import Plate
@@ -110,7 +111,17 @@ def test_a_lost_frame_uses_the_last_good_alignment(studio):
     assert np.array_equal(lost.homography, good.homography) and np.array_equal(lost.light.gain, good.light.gain)
 
 
-def test_a_jump_is_believed_only_when_it_persists(studio, corners_apart):
+def test_a_camera_that_jumps_about_is_followed(studio, corners_apart):
+    """As in a clip of few frames a second, from a hand that walks."""
+    plate, aligner = studio.room(), Aligner(studio.room())
+    for index in range(8):
+        camera = studio.camera(degrees=2 * (-1) ** index, shift=(40 * (index % 3 - 1), 25 * (index % 2)))
+        found = aligner.align(studio.shot(plate, camera, subject=0.3))
+        assert found.status == "found" and corners_apart(found.homography, camera) < 0.6
+
+
+def test_a_jump_of_which_few_pixels_tell_is_believed_only_when_it_persists(studio, corners_apart, monkeypatch):
+    monkeypatch.setattr(align, "_SURE", 0.0)
     plate, aligner = studio.room(), Aligner(studio.room())
     here, there = studio.camera(shift=(5, 0)), studio.camera(shift=(60, 10))
     assert aligner.align(studio.shot(plate, here)).status == "found"
