@@ -28,7 +28,7 @@ from bgmv2.masks import Mask, mask_for, open_mask
 from bgmv2.matter import Matter
 from bgmv2.nn.patches import PATCH
 from bgmv2.plate.align import Aligner, Alignment
-from bgmv2.plate.check import check_plate
+from bgmv2.plate.check import agreement, belongs, check_plate, is_blank
 from bgmv2.plate.keeper import Keeper
 from bgmv2.plate.place import place_plate_and_cover
 from bgmv2.plate.unseen import continue_subject
@@ -39,6 +39,9 @@ from bgmv2.video.open import is_rereadable, open_source
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+# So many frames in a row without the plate are another scene.
+_LOST = 12
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,7 @@ class Pass:
         self._governor = governor
         self._every, self._finer, self._done, self._plate = every, finer, mark.frames, order.plate
         self.aligner = Aligner(order.plate, mode=order.align, size=(info.height, info.width))
+        self._lost = _Lost(beginning=float(info.start or 0) - (order.read.start or 0.0))
         with ExitStack() as stack:
             size = {"width": info.width, "height": info.height}
             behind, opened = open_layers(stack, order.backdrop, masks, order.composite, rate=info.rate, **size)
@@ -165,6 +169,8 @@ class Pass:
             alignment = self.aligner.align(frame.pixels)
             if number == 1 and self._finer is None:
                 warn_of_plate(self._plate, frame, alignment)
+            elif self._finer is None:
+                self._lost.warn(self._plate, frame, alignment)
             is_last = self._every is not None and number % self._every == 0
             yield frame, alignment, self.aligner.state() if is_last else None
 
@@ -179,6 +185,39 @@ class Pass:
                 self._lab.matter.spend(self._governor.step(time.perf_counter() - begun))
             told = None if state is None else State(state, self._lab.state())
             yield Developed(frame, pictures, observation, told)
+
+
+class _Lost:
+    """Tells where a clip goes on with another scene than the plate's, once that has lasted.
+
+    Args:
+        beginning: of the whole clip, in seconds.
+    """
+
+    def __init__(self, *, beginning: float):
+        self._beginning = beginning
+        self._was_found = False
+        self._run = 0
+        self._since = 0.0
+
+    def warn(self, plate: Plate, frame: Frame, alignment: Alignment) -> None:
+        """Look at the next frame."""
+        if alignment.status != "held":
+            self._was_found, self._run = True, 0
+            return
+        self._since = frame.seconds if self._run == 0 else self._since
+        self._run += 1
+        if self._run != _LOST or not self._was_found:
+            return
+        if is_blank(frame.pixels) or belongs(agreement(plate, frame.pixels, alignment), alignment):
+            return
+        at = self._since - self._beginning
+        warnings.warn(
+            f"from {at:.2f} s on the clip shows another scene than the plate: matte each by itself with its own plate, "
+            f"with --end {at:.2f} and --start {at:.2f}",
+            Bgmv2Warning,
+            stacklevel=2,
+        )
 
 
 class _View(NamedTuple):
@@ -410,8 +449,6 @@ def _beginning(clip: StrPath, info: VideoInfo, read: ReadConfig, masks: Mapping[
 
 def warn_of_plate(plate: Plate, frame: Frame, alignment: Alignment) -> None:
     """Say if the plate does not seem to belong to the clip, told by its first frame."""
-    if plate.bgr.shape[1:] != frame.pixels.shape[:2]:
-        return  # of a mosaic a frame shows a part
     warning = check_plate(plate, frame.pixels, alignment)
     if warning is not None:
         warnings.warn(warning, Bgmv2Warning, stacklevel=2)

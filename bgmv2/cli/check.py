@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bgmv2.cli import options
 from bgmv2.config import DEFAULT_SAMPLES, ReadConfig, RunConfig
+from bgmv2.errors import VideoError
 from bgmv2.plate.words import PlateSource
 
 if TYPE_CHECKING:
@@ -75,10 +77,11 @@ def run(args: argparse.Namespace) -> int:
         check_pictures(args.pictures)
     matter = None if args.quick else Matter.from_config(config)
     plate_size = None
-    if source.path is not None and source.path.is_file():
-        # What is scaled to the clip's size no longer tells how little there was.
-        height, width = read_image(source.path).shape[:2]
-        plate_size = width, height
+    if source.path is not None:
+        # What is scaled to the clip's size no longer tells how little there was. What is no picture is told below.
+        with suppress(VideoError):
+            height, width = read_image(source.path).shape[:2]
+            plate_size = width, height
 
     def plate_for(info: VideoInfo) -> Plate:
         if source.path is not None:

@@ -11,7 +11,7 @@ from bgmv2.doctor.findings import Diagnosis, Finding, sorted_findings
 from bgmv2.doctor.looks import Look, Looker
 from bgmv2.doctor.regions import settled_regions
 from bgmv2.doctor.samples import Sample, bisect, is_short, seek_samples, walk_samples
-from bgmv2.doctor.signs import SIGNS, Evidence, facts, plate_alone, scene, summary
+from bgmv2.doctor.signs import SIGNS, Evidence, facts, summary
 from bgmv2.matter import Matter
 from bgmv2.plate.check import how_turned, is_blank
 from bgmv2.types import Frame, Plate, StrPath, VideoInfo
@@ -19,8 +19,9 @@ from bgmv2.video.open import is_rereadable, open_source
 
 # The network takes longer than all the rest, so it is shown only so many of the samples.
 _ASKED = 3
-# Before a conversion, so many frames are looked at.
-_GLANCES = 3
+# While a conversion begins, so many frames are looked at; what means another plate is told, and these warnings.
+_GLANCES = 5
+_TOLD_AT_ONCE = ("clipped-plate", "bars", "blank-clip", "strange-frames", "uncovered")
 # A plate that has one of the first shows no scene, of course; one that has one of the others differs from the clip in
 # many places, so that smaller ones are not told, and no larger one is held against it.
 _EMPTY = ("empty-plate", "turned-plate")
@@ -129,10 +130,10 @@ def examine(
 
 
 def glance(clip: StrPath, plate: Plate, info: VideoInfo, *, read: ReadConfig, align: AlignMode) -> list[Finding]:
-    """Look at a few frames of a clip before it is matted, and say what would spoil the result.
+    """Look at a few frames of a clip that is matted, and say what spoils the result.
 
-    Nothing is said of a clip that can be read only once, as no frame of it may be lost; of a mosaic, of which frames
-    show parts; nor of what `check_plate` says of the first frame.
+    Nothing is said of a clip that can be read only once, as no frame of it may be lost; nor of what `check_plate` says
+    of the first frame.
 
     Args:
         clip: the video of the subject.
@@ -142,20 +143,22 @@ def glance(clip: StrPath, plate: Plate, info: VideoInfo, *, read: ReadConfig, al
         align: how.
 
     Returns:
-        Findings that are no mere notes, the worst first.
+        The findings that are worth an interruption, the worst first.
     """
-    if not is_rereadable(clip) or plate.bgr.shape[1:] != (info.height, info.width):
+    if not is_rereadable(clip):
         return []
-    size = info.width, info.height
-    looker = Looker(plate, size=size, thorough=False)
     chosen = seek_samples(clip, read, info, _GLANCES)
-    looks = [looker.glimpse(sample.frame, seconds=sample.seconds) for sample in chosen]
-    if not looks or not (looks[0].blank or looks[0].belongs):
+    if not chosen:
         return []
-    turned = None if any(look.belongs for look in looks) else _turned(plate, looks, chosen)
-    evidence = Evidence(looker.picture, size, size, looker.scale, looks, turned=turned, align=align)
-    findings = _told([finding for sign in (plate_alone, scene) for finding in sign(evidence)])
-    return [finding for finding in findings if finding.severity != "note"]
+    found = examine(plate, chosen, size=(info.width, info.height), align=align)
+    first = found.evidence.looks[0]
+    if not (first.blank or first.belongs):
+        return []
+    return [
+        finding
+        for finding in found.diagnosis.findings
+        if finding.severity == "reshoot" or (finding.severity == "warning" and finding.name in _TOLD_AT_ONCE)
+    ]
 
 
 def _cuts_between(clip: StrPath, read: ReadConfig, samples: Sequence[Sample], looker: Looker) -> list[float]:

@@ -19,7 +19,6 @@ from bgmv2.doctor.sharpness import TILE, Detail, measure_detail
 from bgmv2.matter import Matter
 from bgmv2.plate.align import Aligner, Alignment
 from bgmv2.plate.check import agreement, belongs, is_blank
-from bgmv2.plate.exposure import SAME_LIGHT
 from bgmv2.plate.geometry import is_identity, movement, project, scaling
 from bgmv2.plate.place import place_plate_and_cover
 from bgmv2.plate.views import as_pixels, reduced
@@ -32,8 +31,6 @@ SIDE = 320
 _TOLERANCE, _EDGE = 0.06, 0.5
 # Side of the squares whose shift is measured, in pixels of the frame; and how far they may seem to go.
 _SQUARE, _FARTHEST = 64, 8.0
-# If so much of a frame agrees with the plate where it stands, there is no need to look closer.
-_ALIKE = 0.5
 # Contrast from which on a place tells of focus and shift, as a standard deviation for pictures in 0..1.
 _TEXTURE = 0.02
 _LEAST_TILES = 6
@@ -127,17 +124,16 @@ class Looker:
     Args:
         plate: the clean plate; larger than the frames if it is a mosaic.
         size: of the frames, ``(width, height)``.
-        thorough: measure focus, noise and shifts, which need the full resolution.
     """
 
-    def __init__(self, plate: Plate, *, size: tuple[int, int], thorough: bool = True):
+    def __init__(self, plate: Plate, *, size: tuple[int, int]):
         self.plate = plate
         self._size = size[1], size[0]
         pixels = as_pixels(plate)
         self.picture = reduced(pixels, SIDE)
         self.scale = pixels.shape[1] / self.picture.shape[1]
         self._large = min(pixels.shape[:2]) >= 2 * _SQUARE
-        self.detail: Detail | None = measure_detail(pixels) if thorough and self._large else None
+        self.detail: Detail | None = measure_detail(pixels) if self._large else None
 
     @cached_property
     def _unbiased(self) -> tuple[Aligner, dict[str, Any]]:
@@ -156,38 +152,6 @@ class Looker:
         """Tell whether the plate shows the scene of a frame, in less time than a look takes."""
         alignment = self.align(frame)
         return belongs(agreement(self.plate, frame.pixels, alignment), alignment)
-
-    def glimpse(self, frame: Frame, *, seconds: float) -> Look:
-        """Look at a frame only as far as to tell whether the plate belongs to it; what that does not tell is empty."""
-        unmoved = Alignment(np.eye(3), SAME_LIGHT, "fixed")
-        share = 0.0
-        if self.plate.bgr.shape[1:] == frame.pixels.shape[:2]:
-            share = agreement(self.plate, frame.pixels, unmoved)
-        blank = is_blank(frame.pixels)
-        if share < _ALIKE and not blank:
-            return self(frame, seconds=seconds)
-        small = reduced(frame.pixels, SIDE)
-        empty = np.zeros(small.shape[:2], np.float32)
-        return Look(
-            seconds=seconds,
-            alignment=unmoved,
-            moved=0.0,
-            frame=small,
-            plate=small,
-            inside=empty == 0,
-            differs=empty > 0,
-            tolerance=empty,
-            share=share,
-            belongs=share >= _ALIKE,
-            blank=blank,
-            coverage=1.0,
-            stops=0.0,
-            warmth=1.0,
-            noise=0.0,
-            clipped=burnt(small),
-            focus=None,
-            shifts=np.zeros((0, 2)),
-        )
 
     def __call__(self, frame: Frame, *, seconds: float) -> Look:
         """Look at a frame, which is shown so many seconds from the clip's beginning."""

@@ -33,6 +33,8 @@ _SOFT, _HOPELESS, _CRISP = 0.6, 0.3, 1.8
 _NOISY = 0.03
 # Stops and white balance that alignment makes up for without a word; from where on it no longer quite does.
 _STOPS, _MANY_STOPS, _WARMER, _MUCH_WARMER = 0.15, 1.2, 1.08, 1.5
+# Where the plate's details are found in the frames, but less than this of it looks like them, its light is beyond help.
+_LIT_ALIKE = 0.1
 # How much the light may differ from place to place, as a root mean square of its logarithm.
 _UNEVEN = 0.08
 # How far, in pixels of a picture 1000 wide, squares of the background are off where depth is at work.
@@ -87,6 +89,12 @@ class Evidence:
     def is_mosaic(self) -> bool:
         """Tell a plate that shows more than a frame does."""
         return round(self.plate.shape[1] * self.scale) != self.size[0]
+
+    @property
+    def is_strangely_lit(self) -> bool:
+        """Tell a plate that shows the scene, but in light that cannot be evened out."""
+        found = [look for look in self.good if look.alignment.inliers > 0]
+        return bool(found) and float(np.median([look.share for look in found])) < _LIT_ALIKE
 
     @property
     def telling(self) -> list[Look]:
@@ -266,6 +274,18 @@ def light(e: Evidence) -> Iterator[Finding]:
     """Exposure and white balance."""
     good = e.good
     if not good:
+        return
+    if e.is_strangely_lit:
+        share = float(np.median([look.share for look in good]))
+        brighter = np.mean([look.frame[look.inside].mean() for look in good if look.inside.any()]) > e.plate.mean()
+        yield Finding(
+            "strange-light",
+            "reshoot",
+            f"the clip is so much {'brighter' if brighter else 'darker'} than the plate that only {share:.0%} of it "
+            f"looks like it, whatever is done to the light",
+            "film the plate with the exposure of the clip, locked; or take one from the clip (--plate auto)",
+            {"share": share},
+        )
         return
     stops, warmth = (np.array([getattr(look, name) for look in good]) for name in ("stops", "warmth"))
     middle, tint = float(np.median(stops)), float(np.median(warmth))
@@ -514,11 +534,12 @@ def summary(e: Evidence) -> dict[str, float | str | None]:
         return round(float(np.median(known)), 5) if known else None
 
     names = ("share", "coverage", "differs", "stops", "warmth", "noise", "focus", "shift", "residual", "error", "stray")
+    unknown = ("stops", "warmth") if e.is_strangely_lit else ()
     return {
         "frames": len(e.looks),
         "fitting": len(e.good),
         "moved": round(max((look.moved for look in e.good), default=0.0), 2),
-        **{name: median(name) for name in names},
+        **{name: None if name in unknown else median(name) for name in names},
         "plate_noise": None if e.plate_noise is None else round(e.plate_noise, 5),
         "cuts": len(e.cuts),
         "regions": len(e.regions),

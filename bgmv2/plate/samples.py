@@ -78,8 +78,8 @@ def check_twice_readable(clip: StrPath, wish: object) -> None:
         )
 
 
-def length_of(clip: StrPath, read: ReadConfig) -> float:
-    """Measure how long a clip is, in seconds; what it announces is checked.
+def length_of(clip: StrPath, read: ReadConfig) -> tuple[float, float]:
+    """Measure how long a clip is and when its last frame comes, in seconds; what it announces is checked.
 
     Args:
         clip: that can be read twice, as `bgmv2.video.open.open_source` takes it.
@@ -103,7 +103,8 @@ def length_of(clip: StrPath, read: ReadConfig) -> float:
             if not start:
                 raise
             continue
-        return float(instants[0] - info.start + 1 / info.rate)
+        last = instants[0] - info.start
+        return float(last + 1 / info.rate), float(last)
     raise AssertionError("the whole clip was read or refused")
 
 

@@ -220,16 +220,16 @@ def _part(clip: StrPath, source: PlateSource, read: ReadConfig) -> ReadConfig:
     """
     if source.seconds is None:
         return read
-    if source.way == "at":
-        return replace(read, start=source.seconds, end=None, frames=1)
-    length = length_of(clip, read)
+    length, last = length_of(clip, read)
     if source.seconds > length + 0.001:
         raise PlateError(
             f"{source} asks for more than there is of {shown(clip)}, which lasts {length:.3g} s; take less, or auto"
         )
+    if source.way == "at":
+        return replace(read, start=min(source.seconds, last), end=None, frames=1)
     if source.way == "first":
         return replace(read, start=None, end=source.seconds, frames=None)
-    return replace(read, start=max(0.0, length - source.seconds), end=None, frames=None)
+    return replace(read, start=min(max(0.0, length - source.seconds), last), end=None, frames=None)
 
 
 def _judge(network: Network) -> temporal.Judge:
@@ -272,8 +272,9 @@ def _refuse_motion(path: Path) -> None:
         return
     if kind in ("video", "folder"):
         raise PlateError(
-            f"{path} is a {kind}, but --plate takes one picture: a frame filmed without the subject, from the same "
-            f"camera position; if it should be seen behind the subject, give it as --backdrop"
+            f"{path} is a {kind}, but --plate takes one picture of the scene without the subject: if that is what it "
+            f"shows, make one of it (bgmv2 plate {path} -o plate.png --from median); if it should be seen behind the "
+            f"subject, give it as --backdrop"
         ) from None
 
 
