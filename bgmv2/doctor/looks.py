@@ -21,6 +21,7 @@ from bgmv2.plate.align import Aligner, Alignment
 from bgmv2.plate.check import agreement, belongs, is_blank
 from bgmv2.plate.geometry import is_identity, movement, project, scaling
 from bgmv2.plate.place import place_plate_and_cover
+from bgmv2.plate.unseen import continue_subject
 from bgmv2.plate.views import as_pixels, reduced
 from bgmv2.types import Frame, Plate
 
@@ -196,9 +197,10 @@ class Looker:
 
     def ask(self, matter: Matter, look: Look, frame: Frame) -> Look:
         """Add to a look what the network says of the frame."""
-        bgr, _ = self._placed(look.alignment, frame.pixels.shape[:2])
+        bgr, covered = self._placed(look.alignment, frame.pixels.shape[:2])
         matte = matter.matte(frame.pixels, plate=bgr)
-        small = reduced(matte.pha[0, 0].cpu().numpy(), self._side(frame.pixels.shape))
+        whole = matte.pha if covered.all() else continue_subject(matte.pha, covered.to(matte.pha.device))
+        small = reduced(whole[0, 0].cpu().numpy(), self._side(frame.pixels.shape))
         back = self._back(look.alignment.homography, frame.pixels.shape[:2], small.shape[:2])
         pha = np.where(look.inside, _moved(small, back, self.picture.shape[1::-1]), 0)
         far = look.inside & ~(cv2.dilate(look.differs.astype(np.uint8), np.ones((15, 15), np.uint8)) > 0)

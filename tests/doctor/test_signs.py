@@ -240,3 +240,57 @@ def test_the_network_is_asked_of_some_frames_and_shadows_are_told(take):
     assert sum(sample["error"] is not None for sample in found.diagnosis.samples) == 3
     assert found.diagnosis.numbers["error"] == pytest.approx(0.004)
     assert "expected quality: high" in str(found.diagnosis) and "stray" not in findings
+
+
+class Unsure:
+    """A network that finds nobody, expects to be wrong, and calls something in a corner subject."""
+
+    def matte(self, src, *, plate):
+        pha = torch.zeros(1, 1, *src.shape[:2])
+        pha[..., :60, :100] = 1
+        return Matte(pha, pha.expand(1, 3, -1, -1), pha[..., ::8, ::8] * 0 + 0.05, pha[..., ::4, ::4])
+
+
+def test_a_network_that_is_unsure(take):
+    findings = take.findings(matter=Unsure())
+    assert findings["unsure"].numbers["error"] == pytest.approx(0.05)
+    assert findings["stray"].severity == "warning" and "--garbage" in findings["stray"].advice
+
+
+def test_a_clip_that_shows_more_than_the_plate(take):
+    wide = cv2.resize(room(), (2 * WIDTH, 2 * HEIGHT), interpolation=cv2.INTER_CUBIC)
+    take.plate = noisy(np.ascontiguousarray(wide[135 : 135 + HEIGHT, 240 : 240 + WIDTH]), 99)
+    take.frames = [
+        noisy(np.ascontiguousarray(wide[135 : 135 + HEIGHT, 240 + x : 240 + x + WIDTH]), x) for x in (0, 60, 120)
+    ]
+    findings = take.findings()
+    assert findings["uncovered"].severity == "warning" and "75%" in findings["uncovered"].sentence
+    assert "--mosaic" in findings["uncovered"].advice
+
+
+def test_frames_in_which_the_plate_is_not_found_but_its_colours_are(take):
+    take.frames[2] = noisy(cv2.GaussianBlur(take.frames[2], (0, 0), 25), 3)
+    lost = take.findings()["lost"]
+    assert "in 1 of 5 frames" in lost.sentence and "2.00 s" in lost.sentence
+
+
+def test_a_plain_wall(take):
+    wall = np.full((HEIGHT, WIDTH, 3), 150, np.uint8)
+    wall[:, :, 0] = np.linspace(110, 190, WIDTH, dtype=np.uint8)
+    take.plate = noisy(wall, 99)
+    take.frames = [noisy(stand(wall, x), index) for index, x in enumerate(take.x)]
+    assert take.findings()["plain"].severity == "note"
+
+
+def test_a_noisy_plate(take):
+    grain = np.random.default_rng(5).normal(0, 14, take.plate.shape)
+    take.plate = np.clip(take.plate + grain, 0, 255).astype(np.uint8)
+    finding = take.findings()["noisy-plate"]
+    assert finding.numbers["plate"] == pytest.approx(14 / 255, rel=0.4) and "--from median" in finding.advice
+
+
+def test_a_plate_in_light_that_cannot_be_evened_out(take):
+    take.plate = take.plate // 10
+    found = take.examine().diagnosis
+    assert [finding.name for finding in found.findings if finding.severity == "reshoot"] == ["strange-light"]
+    assert "so much brighter than the plate" in str(found) and found.numbers["stops"] is None

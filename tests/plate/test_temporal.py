@@ -96,6 +96,23 @@ def test_what_never_shows_is_a_hole_that_is_painted_in(film):
     assert (found.picture[..., 0] < 206).mean() > 0.99
 
 
+def test_what_the_network_is_unsure_of_is_no_background(film):
+    """Alpha alone calls the subject's middle background, as networks do with large dark clothes."""
+    room, frames = film([60] * 15 + [None] * 9)
+    hole = np.zeros((HEIGHT, WIDTH), bool)
+    hole[35:80, 66:84] = True
+
+    def judge(frame, plate, *, knows):
+        alpha, _ = keyer(frame, plate)
+        return np.where(hole, 0, alpha), np.where(hole & (alpha > 0), 0.5 * knows, 0)
+
+    sure, unsure = (
+        temporal.background(frames, EVERYWHERE, lambda frame, plate, k=k: judge(frame, plate, knows=k)) for k in (0, 1)
+    )
+    apart = [np.abs(found.picture.astype(int) - room)[40:75, 70:80].mean() for found in (sure, unsure)]
+    assert apart[1] < 3 < 20 < apart[0]
+
+
 def test_16_bits_are_kept(film):
     room, frames = film([5 * index for index in range(COUNT)])
     deep = frames.astype(np.uint16) * 257 + 100
