@@ -1,16 +1,21 @@
-"""Frames that show another scene from some instant on are told, once that has lasted."""
+"""What is told of frames that show another scene, and what becomes of a subject where the plate saw nothing."""
 
 import warnings
+from contextlib import closing
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
+import torch
 
-from bgmv2 import Bgmv2Warning, Frame
-from bgmv2.develop import _LOST, _Lost
+from bgmv2 import Bgmv2Warning, Frame, Matter, Plate
+from bgmv2.develop import _LOST, _Lost, matte_against
 from bgmv2.plate.align import Alignment
 from bgmv2.plate.exposure import SAME_LIGHT
 from bgmv2.plate.views import as_plate
+from bgmv2.video.images import read_image
+from bgmv2.video.open import open_source
 
 FOUND = Alignment(np.eye(3), SAME_LIGHT, "fixed", inliers=100)
 HELD = replace(FOUND, status="held", inliers=0)
@@ -45,3 +50,32 @@ def test_what_passes_and_what_looks_like_the_plate_is_not_told(scenes):
     assert not told([(room, room, FOUND), *[(room, room, HELD)] * 30])
     # Of a plate that never fitted the first frame tells.
     assert not told([(room, other, HELD)] * 30)
+
+
+def small(pixels):
+    return cv2.resize(pixels, (480, 270), interpolation=cv2.INTER_AREA)
+
+
+def first_frame(name):
+    with closing(open_source(f"tests/sample/{name}.mp4")) as source:
+        return small(next(iter(source)).pixels)
+
+
+def test_a_subject_that_stands_half_where_the_plate_saw_nothing_stays_whole():
+    """Beside it, there is no more of the room than without the rule for such places; the network knows no better."""
+    frame, truth = first_frame("clip"), first_frame("alpha")
+    room = small(read_image("tests/sample/plate.jpg"))
+    subject = truth[..., 0] > 250
+    columns = np.flatnonzero(subject.any(axis=0))
+    middle = (columns[0] + columns[-1]) // 2
+    seen = np.ones(subject.shape, bool)
+    seen[:, middle : middle + 120] = False
+    room[~seen] = room[seen].mean(axis=0)
+    matter, bgr = Matter(device="cpu"), as_plate(room).bgr
+    matte, *_ = matte_against(matter, matter.upload(frame), Plate(bgr, torch.from_numpy(seen)[None]), FOUND)
+    plain = matter.matte(frame, plate=bgr).pha[0, 0].numpy()
+    pha = matte.pha[0, 0].numpy()
+    behind = ~seen & (truth[..., 0] < 3)
+    assert pha[~seen & subject].mean() > 0.95
+    assert pha[behind].mean() < 0.75 * plain[behind].mean()
+    assert np.array_equal(pha[seen], plain[seen])
