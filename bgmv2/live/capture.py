@@ -35,6 +35,11 @@ class Taken:
     made: MadePlate
     diagnosis: Diagnosis
 
+    @property
+    def may_show_somebody(self) -> bool:
+        """Whether nobody left the picture before it was taken, so that he may be on it."""
+        return any(finding.name == "nobody" for finding in self.diagnosis.findings)
+
     def __str__(self) -> str:
         """The verdict, with what to do about the worst that was found."""
         worst = next(iter(self.diagnosis.findings), None)

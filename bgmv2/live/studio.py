@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import torch
 
-from bgmv2.backdrop import Backdrop
+from bgmv2.backdrop import Backdrop, is_path
 from bgmv2.budget import Governor
 from bgmv2.config import AlignMode, CompositeConfig, LiveConfig
 from bgmv2.develop import Lab
@@ -25,7 +25,7 @@ from bgmv2.live.capture import Taken, Taker, refuse
 from bgmv2.live.cover import Cover, card
 from bgmv2.live.shelf import Shelf
 from bgmv2.live.steady import Steadier
-from bgmv2.live.watchdog import NOT_YET, Watchdog
+from bgmv2.live.watchdog import NOT_YET, Watchdog, is_findable
 from bgmv2.matter import Matter
 from bgmv2.plate.align import Aligner, Alignment
 from bgmv2.plate.sources import load_plate
@@ -41,11 +41,15 @@ Wish = Literal["plate", "go", "backdrop", "view"]
 _ATTEMPTS = 3
 # A plate that has not fitted after so many seconds and pictures never will; one that was kept gives way to a new one.
 _PATIENCE, _PICTURES = 3.0, 10
+# Seconds that a camera has to obey before the plate is taken: light that changes meanwhile looks like something moving.
+_SETTLING = 0.5
 # When no picture came for longer, the backdrop waits, too, rather than catch up.
 _GAP = 1.0
 # Below this share of the usual scale there would be a halo around the person, which no rate makes up for.
 _LEAST_SCALE = 0.5
 GUIDE = "Step out of the picture"
+# RGB behind all backdrops, ``(3, 1, 1)``, 0..1.
+_DARK = torch.tensor(DARK, dtype=torch.float32).view(3, 1, 1) / 255
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,8 +148,10 @@ class Studio:
         self._obey()
         if isinstance(item, Outage):
             self._doubt()
+            if self._phase in ("countdown", "taking"):
+                self._begin_countdown()  # nobody was told that time goes on
             return self._covered(self._cover.picture(self._card), "outage", item.reason)
-        if self.is_idle:
+        if self.is_idle and self._lab is not None:
             self._doubt()
             return self._covered(item.pixels, "idle", "nobody watches")
         size = item.pixels.shape[1], item.pixels.shape[0]
@@ -216,7 +222,7 @@ class Studio:
         self._lab = Lab(self._matter, plate, self._open_behind(), ("com",), self._composite, {})
         self._lab.retouch = self._retouch
         self._aligner = Aligner(plate, mode=self._align, size=self._frame_size[::-1])
-        self._watchdog = Watchdog()
+        self._watchdog = Watchdog(findable=is_findable(plate))
         self._steadier.forget()
         self._phase, self._note, self._doubted, self._has_fitted = "mismatch", note, [], False
         self._matter.spend(self._governor.setting)
@@ -229,20 +235,31 @@ class Studio:
             if left > 0:
                 self._taker.before(frame)
                 return self._covered(frame.pixels, "countdown", f"{GUIDE}: {math.ceil(left)}")
-            self._phase = "taking"
+            self._phase, self._until = "taking", frame.seconds + _SETTLING
             self._feed.hold_light(True)
         if self._phase == "taking":
-            if not self._taker.add(frame):
+            assert self._until is not None
+            if frame.seconds < self._until or not self._taker.add(frame):
                 return self._covered(frame.pixels, "taking", f"{GUIDE}: the plate is being taken")
             self._judge()
         return self._covered(frame.pixels, self._phase, self._note)
 
     def _judge(self) -> None:
         """Take the plate that was collected, or ask for another one."""
-        self._taken = taken = self._taker.finish()
         self._attempts += 1
-        if taken.diagnosis.verdict != "reshoot":
-            self._keep(taken)
+        try:
+            self._taken = taken = self._taker.finish()
+        except PlateError as error:
+            if not self._asks and self._attempts >= _ATTEMPTS:
+                raise
+            if self._asks:
+                self._phase, self._note = "asking", f"{error} [P: again]"
+            else:
+                self._begin_countdown()
+            return
+        if taken.diagnosis.verdict != "reshoot" and not (self._asks and taken.may_show_somebody):
+            if not taken.may_show_somebody:
+                self._keep(taken)
             self._use(taken.made.plate, f"{taken}{', exposure held' * self._feed.holds_light}")
         elif self._asks:
             self._phase, self._note = "asking", f"{taken} [P: again, G: take it]"
@@ -316,7 +333,8 @@ class Studio:
         """Open the backdrop for the size in which frames come."""
         if self._behind is not None:
             self._behind.close()
-        self._behind = self._backdrops.open(*self._frame_size)
+        behind = self._backdrops.open(*self._frame_size)
+        self._behind = _Alone(behind) if is_path(self._backdrops.current) else behind
         return self._behind
 
     def _covered(self, view: np.ndarray, phase: Phase, note: str) -> Shown:
@@ -347,9 +365,23 @@ class Studio:
     def _backdrop_alone(self) -> np.ndarray:
         """The backdrop with nothing of the room in it, not even out of focus."""
         width, height = self.size
-        dark = torch.tensor(DARK, dtype=torch.float32).view(3, 1, 1).expand(3, height, width) / 255
         with closing(self._backdrops.open(width, height)) as backdrop:
-            return card(backdrop.at(0.0, dark))
+            return card(backdrop.at(0.0, _DARK.expand(3, height, width)))
+
+
+class _Alone:
+    """A backdrop through whose transparent parts nothing of the room is seen."""
+
+    def __init__(self, backdrop: Backdrop):
+        self._backdrop = backdrop
+
+    def at(self, seconds: float, bgr: torch.Tensor) -> torch.Tensor:
+        """Return the backdrop before darkness; see `Backdrop.at`."""
+        return self._backdrop.at(seconds, _DARK.to(bgr).expand_as(bgr))
+
+    def close(self) -> None:
+        """Release the file."""
+        self._backdrop.close()
 
 
 _ROLES: dict[View, tuple[str, ...]] = {

@@ -15,9 +15,10 @@ import cv2
 import numpy as np
 import torch
 
+from bgmv2.compose import to_uint8
 from bgmv2.plate.align import Aligner, Alignment
 from bgmv2.plate.cells import cell_means
-from bgmv2.plate.geometry import movement
+from bgmv2.plate.geometry import corners_of, movement, project
 from bgmv2.plate.photometric import likeness
 from bgmv2.types import Plate
 
@@ -39,6 +40,11 @@ _ALIKE, _ROOM = 0.6, 0.05
 # A camera that moved by more of the picture's diagonal within a frame was bumped: what it shows now is another part of
 # the room, of which the plate may not know all.
 _BUMP = 0.03
+# A plate that can be found, but is not, in so many frames in a row although at least so much of the room is in view, is
+# another's: walls look alike everywhere.
+_UNFOUND, _IN_VIEW = 5, 0.3
+# More of the picture lies beyond the plate's edges: what is made up there would be shown as room.
+_BEYOND = 0.15
 # Colours this near agree; of the share that did, so much must still.
 _AGREES, _STILL_AGREES = 0.05, 0.5
 # A plate that agrees less than usual by this is looked for in what alpha calls subject, before it is believed again.
@@ -85,11 +91,16 @@ class Watchdog:
 
     It begins in doubt: a plate has to fit some frames in a row before anything is shown.
 
+    Args:
+        findable: the plate has details by which it is found; a plain wall has none, and is believed by its colours.
+
     Attributes:
         signs: of the latest frame; None before the first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, findable: bool = True) -> None:
+        self._findable = findable
+        self._unfound = 0
         self.signs: Signs | None = None
         self._taken: np.ndarray | None = None
         self._placed: np.ndarray | None = None
@@ -114,8 +125,8 @@ class Watchdog:
         signs = self._look(pha, src, bgr)
         self.signs = signs
         wrong = self._wrong(signs, alignment)
-        if self._was_bumped(alignment, src.shape[2:]) and not wrong:
-            wrong = MOVED
+        size = src.shape[2], src.shape[3]
+        wrong = wrong or self._displaced(alignment, size) or self._missed(pha, alignment)
         if not wrong and self._doubt and signs.agrees < self._usual - _LESS and _shows_plate(pha, src, bgr):
             wrong = SHIFTED
         if wrong:
@@ -164,11 +175,22 @@ class Watchdog:
             blank=bool(frame.std(axis=(0, 1)).max() < _BLANK),
         )
 
-    def _was_bumped(self, alignment: Alignment, size: tuple[int, ...]) -> bool:
-        """Tell whether the camera looks elsewhere than a frame ago."""
+    def _displaced(self, alignment: Alignment, size: tuple[int, int]) -> str:
+        """Tell whether the camera looks elsewhere than a frame ago, or beyond what the plate knows."""
         before, self._placed = self._placed, alignment.homography
-        diagonal = float(np.hypot(size[0], size[1]))
-        return before is not None and movement(self._placed, before, size) > _BUMP * diagonal
+        is_bumped = before is not None and movement(self._placed, before, size) > _BUMP * float(np.hypot(*size))
+        return MOVED if is_bumped or _beyond(alignment.homography, size) > _BEYOND else ""
+
+    def _missed(self, pha: torch.Tensor, alignment: Alignment) -> str:
+        """Tell whether the plate should have been found."""
+        if alignment.status != "held" or not self._findable:
+            self._unfound = 0
+            return ""
+        self._unfound += 1
+        if not self._doubt and self._unfound < _UNFOUND:
+            return ""
+        # Whoever leans into the camera hides the room, of which nothing can leak then.
+        return ELSEWHERE if float((pha <= _ALPHA).float().mean()) > _IN_VIEW else ""
 
     def _wrong(self, signs: Signs, alignment: Alignment) -> str:
         """Say what is wrong with this frame; empty if nothing is."""
@@ -206,6 +228,19 @@ def _shows_plate(pha: torch.Tensor, src: torch.Tensor, bgr: torch.Tensor) -> boo
         if Aligner(plate, mode="first").align(part).inliers > 0:
             return True
     return False
+
+
+def is_findable(plate: Plate) -> bool:
+    """Tell whether a plate has details by which it could be found in a frame."""
+    pixels = to_uint8(plate.bgr.permute(1, 2, 0)).cpu().numpy()
+    return Aligner(plate, mode="first").align(pixels).inliers > 0
+
+
+def _beyond(homography: np.ndarray, size: tuple[int, int]) -> float:
+    """The share of a frame ``(H, W)`` that a plate of its size does not reach, 0..1."""
+    corners = corners_of(*size)
+    shown, _ = cv2.intersectConvexConvex(project(homography, corners).astype(np.float32), corners.astype(np.float32))
+    return 1 - shown / ((size[0] - 1) * (size[1] - 1))
 
 
 def _square(reach: int) -> np.ndarray:

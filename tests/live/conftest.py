@@ -106,8 +106,7 @@ def make_studio(sample):
             align="every",
             backdrops=Backdrops(backdrop),
             composite=CompositeConfig(),
-            plate=str(sample.plate_path) if given else None,
-            **more,
+            **{"plate": str(sample.plate_path) if given else None, **more},
         )
 
     return make

@@ -36,6 +36,12 @@ def knocked(pixels):
     return cv2.warpAffine(pixels, matrix, (320, 180), borderMode=cv2.BORDER_REFLECT)
 
 
+def nudged(pixels):
+    matrix = cv2.getRotationMatrix2D((160, 90), 2, 1)
+    matrix[:, 2] += 16, 4
+    return cv2.warpAffine(pixels, matrix, (320, 180), borderMode=cv2.BORDER_REFLECT)
+
+
 def dark(pixels):
     return np.clip(pixels * 0.12, 0, 255).astype(np.uint8)
 
@@ -67,14 +73,20 @@ def test_no_pixel_of_the_room_is_shown_from_the_very_frame_on(make_studio, sampl
     assert not any(np.array_equal(during[0].picture, shown.picture) for shown in before[-5:])
 
 
-def test_a_camera_that_was_knocked_is_followed_to_where_it_looks_now(make_studio, sample, frames_of):
+def test_a_camera_that_was_nudged_is_followed_to_where_it_looks_now(make_studio, sample, frames_of):
     studio = make_studio()
-    wrong = [knocked(pixels) for pixels in sample.frames[8:20]]
+    wrong = [nudged(pixels) for pixels in sample.frames[8:20]]
     shown = play(studio, frames_of([*sample.frames[:8], *wrong]))[8:]
     assert [one.phase for one in shown[:3]] == ["mismatch"] * 3 and shown[-1].phase == "live"
     for one, pixels, pha in zip(shown, wrong, sample.phas[8:20], strict=True):
-        room = knocked(np.dstack([pha] * 3))[..., 0]
+        room = nudged(np.dstack([pha] * 3))[..., 0]
         assert one.phase == "mismatch" or room_share(one.picture, pixels, room) < 0.02
+
+
+def test_a_camera_that_looks_beyond_the_plate_is_not_followed(make_studio, sample, frames_of):
+    studio = make_studio()
+    pictures = [*sample.frames[:8], *(knocked(pixels) for pixels in sample.frames[8:20])]
+    assert [one.phase for one in play(studio, frames_of(pictures))[8:]] == ["mismatch"] * 12
 
 
 def test_it_recovers_by_itself_and_shows_no_room_then_either(make_studio, sample, frames_of):
@@ -97,9 +109,6 @@ def test_the_room_can_be_shown_if_somebody_wants_that(make_studio, sample, frame
 def test_before_the_plate_has_proved_itself_only_the_backdrop_is_shown(make_studio, sample, frames_of):
     first = play(make_studio(), frames_of(sample.frames[:1]))[0]
     assert first.phase == "mismatch" and np.array_equal(first.picture, np.broadcast_to(GREEN, (180, 320, 3)))
-    assert (
-        np.array_equal(play(make_studio(backdrop="blur"), frames_of(sample.frames[:1]))[0].picture.std(), 0.0) or True
-    )
 
 
 def test_a_backdrop_of_the_room_out_of_focus_is_no_cover(make_studio, sample, frames_of):
@@ -131,19 +140,19 @@ def noisy(picture, count, seed=0):
 
 def test_the_plate_is_taken_of_the_empty_room_after_a_countdown(make_studio, script, sample, frames_of, tmp_path):
     studio, feed = guided(make_studio, script, tmp_path)
-    pictures = [*sample.frames[:10], *noisy(sample.plate, 16), *sample.frames[10:20]]
+    pictures = [*sample.frames[:10], *noisy(sample.plate, 21), *sample.frames[10:20]]
     shown = play(studio, frames_of(pictures, rate=10))
     phases = [one.phase for one in shown]
     assert phases[:10] == ["countdown"] * 10 and "taking" in phases and phases[-1] == "live"
     assert shown[0].note == f"{GUIDE}: 1" and feed._wished is True  # exposure is held from then on
     # Others see nothing of it, the person at the camera sees himself.
-    assert all(np.array_equal(one.picture, shown[0].picture) for one in shown[:20])
+    assert all(np.array_equal(one.picture, shown[0].picture) for one in shown[:25])
     assert np.array_equal(shown[3].view, pictures[3])
     assert any(one.note.startswith("plate good") or one.note.startswith("plate usable") for one in shown[-5:])
 
 
 def test_a_plate_is_kept_and_used_again(make_studio, script, sample, frames_of, tmp_path):
-    pictures = [*sample.frames[:10], *noisy(sample.plate, 16)]
+    pictures = [*sample.frames[:10], *noisy(sample.plate, 21)]
     play(guided(make_studio, script, tmp_path)[0], frames_of(pictures, rate=10))
     shown = play(guided(make_studio, script, tmp_path)[0], frames_of(sample.frames[:6]))
     assert shown[-1].phase == "live" and shown[-1].note == "plate of just now"
@@ -152,7 +161,7 @@ def test_a_plate_is_kept_and_used_again(make_studio, script, sample, frames_of, 
 
 
 def test_a_kept_plate_that_does_not_fit_gives_way_to_a_new_one(make_studio, script, sample, frames_of, tmp_path):
-    pictures = [*sample.frames[:10], *noisy(sample.plate, 16)]
+    pictures = [*sample.frames[:10], *noisy(sample.plate, 21)]
     play(guided(make_studio, script, tmp_path)[0], frames_of(pictures, rate=10))
     turned = [np.ascontiguousarray(pixels[::-1]) for pixels in sample.frames[:20]] * 2
     shown = play(guided(make_studio, script, tmp_path)[0], frames_of(turned, rate=10))
@@ -163,13 +172,99 @@ def test_a_plate_with_somebody_moving_on_it_is_asked_about(make_studio, script, 
     studio, _ = guided(make_studio, script, asks=True)
     moving = [
         cv2.circle(pixels, (20 * number, 60), 25, (250, 20, 20), -1)
-        for number, pixels in enumerate(noisy(sample.plate, 24))
+        for number, pixels in enumerate(noisy(sample.plate, 30))
     ]
     shown = play(studio, frames_of(moving, rate=10))
     assert shown[-1].phase == "asking" and "moved while the plate was taken" in shown[-1].note
     studio.wish("go")
     shown = play(studio, frames_of(noisy(sample.plate, 4, seed=1), start=110))
     assert "asking" not in {one.phase for one in shown}
+
+
+def test_exposure_that_settles_once_it_is_held_spoils_no_plate(make_studio, script, sample, frames_of):
+    studio, _ = guided(make_studio, script, asks=True)
+    empty = noisy(sample.plate, 30)
+    empty[:3] = [dark(pixels) for pixels in empty[:3]]
+    shown = play(studio, frames_of([*sample.frames[:10], *empty], rate=10))
+    assert "asking" not in {one.phase for one in shown} and shown[-1].phase == "live"
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_a_plate_from_which_nobody_left_is_asked_about_and_never_kept(
+    make_studio, script, sample, frames_of, tmp_path, asks
+):
+    """Who sits still all the time is on it."""
+    studio, _ = guided(make_studio, script, tmp_path, asks=asks)
+    shown = play(studio, frames_of(noisy(sample.frames[0], 40), rate=10))
+    if asks:
+        assert shown[-1].phase == "asking" and "no subject was found" in shown[-1].note
+    assert guided(make_studio, script, tmp_path)[0]._shelf.get("desk", (320, 180)) is None
+
+
+def test_what_a_camera_missed_of_the_countdown_is_counted_again(make_studio, script, sample, frames_of):
+    studio, _ = guided(make_studio, script)
+    play(studio, frames_of(sample.frames[:8], rate=10))
+    assert studio(Outage("unplugged")).phase == "outage"
+    shown = play(studio, frames_of(sample.frames[8:10], start=130, rate=10))
+    assert shown[0].phase == "countdown" and shown[0].note == f"{GUIDE}: 1"
+
+
+def test_pictures_that_show_no_one_view_are_asked_about(make_studio, script, sample, frames_of, monkeypatch):
+    def carried(taker):
+        raise PlateError("the camera of desk moves so far")
+
+    monkeypatch.setattr("bgmv2.live.capture.Taker.finish", carried)
+    studio, _ = guided(make_studio, script, asks=True)
+    shown = play(studio, frames_of([*sample.frames[:10], *noisy(sample.plate, 21)], rate=10))
+    assert shown[-1].phase == "asking" and "moves so far" in shown[-1].note
+    studio.wish("go")  # there is nothing to take
+    assert play(studio, frames_of(sample.frames[:1], start=140))[0].phase == "asking"
+    headless, _ = guided(make_studio, script)
+    with pytest.raises(PlateError, match="moves so far"):
+        play(headless, frames_of(noisy(sample.plate, 120), rate=10))
+
+
+def test_through_a_transparent_backdrop_no_room_is_seen(make_studio, sample, frames_of, tmp_path):
+    path = tmp_path / "glass.png"
+    write_image(path, np.zeros((180, 320, 4), np.uint8))
+    shown = play(make_studio(backdrop=str(path)), frames_of(sample.frames[:5]))[-1]
+    assert shown.phase == "live"
+    behind = cv2.dilate(sample.phas[4], np.ones((9, 9), np.uint8)) == 0
+    assert shown.picture[behind].std(axis=0).max() < 6 and shown.picture[behind].mean() < 60
+
+
+@pytest.fixture
+def like_rooms():
+    """Rooms of one wall with other furniture."""
+
+    def make(seed):
+        rng = np.random.default_rng(seed)
+        picture = np.full((180, 320, 3), (205, 200, 190), np.uint8)
+        for _ in range(6):
+            x, y, w, h = (int(rng.integers(*span)) for span in ((-20, 300), (70, 170), (25, 80), (25, 90)))
+            cv2.rectangle(picture, (x, y), (x + w, y + h), rng.integers(20, 230, 3).tolist(), -1)
+            for k in range(4):
+                at = x + int(w * (k + 0.5) / 4)
+                cv2.line(picture, (at, y), (at, y + h), rng.integers(20, 230, 3).tolist(), 2)
+        return cv2.GaussianBlur(picture, (0, 0), 0.7)
+
+    return make
+
+
+@pytest.mark.parametrize("other", [2, 3, 5])
+def test_another_room_with_a_like_wall_is_never_shown(make_studio, sample, frames_of, like_rooms, tmp_path, other):
+    write_image(tmp_path / "room.png", like_rooms(1))
+    studio = make_studio(plate=str(tmp_path / "room.png"), given=False)
+
+    def film(room, numbers):
+        for index in numbers:
+            pha = sample.phas[index][..., None] / 255
+            yield np.clip(pha * sample.frames[index] + (1 - pha) * room, 0, 255).astype(np.uint8)
+
+    before = play(studio, frames_of([*film(like_rooms(1), range(8))]))
+    there = [*film(like_rooms(other), range(8, 24))]
+    shown = play(studio, frames_of(there, start=101))
+    assert before[-1].phase == "live" and {one.phase for one in shown} == {"mismatch"}
 
 
 def test_where_nobody_can_be_asked_a_bad_plate_is_taken_anew_and_then_refused(make_studio, script, frames_of):
@@ -184,14 +279,14 @@ def test_a_new_plate_can_be_wished_at_any_time(make_studio, sample, frames_of):
     studio = make_studio()
     play(studio, frames_of(sample.frames[:6]))
     studio.wish("plate")
-    shown = play(studio, frames_of([*sample.frames[6:16], *noisy(sample.plate, 16), *sample.frames[16:28]], rate=10))
+    shown = play(studio, frames_of([*sample.frames[6:16], *noisy(sample.plate, 21), *sample.frames[16:28]], rate=10))
     phases = [one.phase for one in shown]
     assert phases[0] == "countdown" and phases[-1] == "live"
 
 
 def test_another_size_needs_another_plate_and_comes_out_as_the_first(make_studio, script, sample, frames_of):
     studio, _ = guided(make_studio, script)
-    small = [cv2.resize(pixels, (240, 180)) for pixels in (*sample.frames[:10], *noisy(sample.plate, 16))]
+    small = [cv2.resize(pixels, (240, 180)) for pixels in (*sample.frames[:10], *noisy(sample.plate, 21))]
     first = play(studio, frames_of([*sample.frames[:3]]))
     later = play(
         studio, frames_of([*small, *(cv2.resize(p, (240, 180)) for p in sample.frames[:8])], start=101, rate=10)
