@@ -28,6 +28,7 @@ from bgmv2.live.steady import Steadier
 from bgmv2.live.watchdog import NOT_YET, Watchdog, is_findable
 from bgmv2.matter import Matter
 from bgmv2.plate.align import Aligner, Alignment
+from bgmv2.plate.keeper import Keeper
 from bgmv2.plate.sources import load_plate
 from bgmv2.sheets import DARK
 from bgmv2.types import Frame, Matte, Plate
@@ -221,6 +222,8 @@ class Studio:
         """Go live with a plate, which still has to prove itself."""
         self._lab = Lab(self._matter, plate, self._open_behind(), ("com",), self._composite, {})
         self._lab.retouch = self._retouch
+        if self._align == "every":
+            self._lab.keeper = Keeper(self._lab.plate, (self._frame_size[1], self._frame_size[0]))
         self._aligner = Aligner(plate, mode=self._align, size=self._frame_size[::-1])
         self._watchdog = Watchdog(findable=is_findable(plate))
         self._steadier.forget()

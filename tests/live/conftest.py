@@ -103,10 +103,9 @@ def make_studio(sample):
             matter or sample.matter,
             feed,
             live or LiveConfig(countdown=1.0),
-            align="every",
             backdrops=Backdrops(backdrop),
             composite=CompositeConfig(),
-            **{"plate": str(sample.plate_path) if given else None, **more},
+            **{"align": "every", "plate": str(sample.plate_path) if given else None, **more},
         )
 
     return make

@@ -201,6 +201,20 @@ def test_a_plate_from_which_nobody_left_is_asked_about_and_never_kept(
     assert guided(make_studio, script, tmp_path)[0]._shelf.get("desk", (320, 180)) is None
 
 
+def test_a_patch_of_sunlight_that_grows_is_followed(make_studio, sample, frames_of):
+    y, x = np.mgrid[:180, :320]
+    patch = np.exp(-(((x - 275) / 26) ** 2 + ((y - 50) / 26) ** 2))[..., None]
+    lit = [
+        np.clip(sample.frames[index % 30] * (1 + 0.012 * index * patch), 0, 255).astype(np.uint8) for index in range(60)
+    ]
+    alphas = {}
+    for name in ("every", "first"):
+        studio = make_studio(align=name)
+        studio.wish("view")  # alpha
+        alphas[name] = play(studio, frames_of(lit))[-1].view[35:65, 260:290].mean()
+    assert alphas["every"] < 20 < 60 < alphas["first"]
+
+
 def test_what_a_camera_missed_of_the_countdown_is_counted_again(make_studio, script, sample, frames_of):
     studio, _ = guided(make_studio, script)
     play(studio, frames_of(sample.frames[:8], rate=10))
