@@ -59,7 +59,9 @@ def run(args: argparse.Namespace) -> int:
     """Do it."""
     if args.list:
         return _list()
-    # What is slow to import is imported where work starts.
+    # What is slow to import is imported where work starts; OpenCV first: after PyAV, its window hangs.
+    import cv2  # noqa: F401
+
     from bgmv2.export import is_exported
     from bgmv2.live.backdrops import Backdrops
     from bgmv2.live.outputs import Outputs
