@@ -52,6 +52,9 @@ class Prefetch(Generic[T], Iterator[T]):
         waited: seconds the consumer has waited for items so far.
     """
 
+    # How long `close` waits for the thread, in seconds; None waits until it has ended.
+    _patience: float | None = None
+
     def __init__(self, iterable: Iterable[T], depth: int = 2) -> None:
         if depth < 1:
             raise ValueError(f"at least one item is prefetched, got {depth = }")
@@ -64,7 +67,7 @@ class Prefetch(Generic[T], Iterator[T]):
         self._stopped = False
         self._finished = False
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._produce, name="bgmv2-prefetch")
+        self._thread = threading.Thread(target=self._produce, name="bgmv2-prefetch", daemon=self._patience is not None)
         self._thread.start()
 
     def __iter__(self) -> Prefetch[T]:
@@ -94,13 +97,17 @@ class Prefetch(Generic[T], Iterator[T]):
                 return default
         return next(self)
 
-    def close(self) -> None:
-        """Stop the source, drop what it has produced, and wait until its thread has ended; may be called twice."""
+    def stop(self) -> None:
+        """Stop the source and drop what it has produced, but do not wait for its thread; may be called twice."""
         with self._changed:
             self._stopped = True
             self._items.clear()
             self._changed.notify_all()
-        self._thread.join()
+
+    def close(self) -> None:
+        """Stop the source, drop what it has produced, and wait until its thread has ended; may be called twice."""
+        self.stop()
+        self._thread.join(self._patience)
 
     def __enter__(self) -> Prefetch[T]:
         return self
@@ -157,13 +164,16 @@ class Latest(Prefetch[T]):
 
     Args:
         iterable: the source, which goes on at its own pace.
+        patience: `close` waits no longer for a source that does not return, in seconds, and leaves its thread to end
+            with the process; None waits until it has ended.
 
     Attributes:
         dropped: items that nobody has got.
     """
 
-    def __init__(self, iterable: Iterable[T]) -> None:
+    def __init__(self, iterable: Iterable[T], *, patience: float | None = None) -> None:
         self.dropped = 0
+        self._patience = patience
         super().__init__(iterable, depth=1)
 
     def _put(self, item: T) -> None:

@@ -308,3 +308,19 @@ def test_waiting_for_an_item_can_be_given_up():
         source.end()
         with pytest.raises(StopIteration):
             items.within(10, None)
+
+
+def test_a_source_that_does_not_return_is_not_waited_for_longer_than_was_said():
+    returns = threading.Event()
+
+    def stuck():
+        yield 1
+        returns.wait()
+
+    items = Latest(stuck(), patience=0.05)
+    (thread,) = (t for t in threading.enumerate() if t.name == "bgmv2-prefetch")
+    assert next(items) == 1
+    items.close()
+    assert thread.is_alive() and thread.daemon
+    returns.set()
+    thread.join()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 from bgmv2.cli import options
 from bgmv2.config import CompositeConfig, LiveConfig, RunConfig
-from bgmv2.errors import OutputError
+from bgmv2.errors import OutputError, WeightsError
 from bgmv2.live.keys import HELP
 
 if TYPE_CHECKING:
@@ -59,7 +59,10 @@ def run(args: argparse.Namespace) -> int:
     """Do it."""
     if args.list:
         return _list()
-    # What is slow to import is imported where work starts.
+    # What is slow to import is imported where work starts; OpenCV first: after PyAV, its window hangs.
+    import cv2  # noqa: F401
+
+    from bgmv2.export import is_exported
     from bgmv2.live.backdrops import Backdrops
     from bgmv2.live.outputs import Outputs
     from bgmv2.live.preview import Preview
@@ -74,10 +77,16 @@ def run(args: argparse.Namespace) -> int:
     composite = options.read_config(args, CompositeConfig)
     if live.no_preview and live.virtual == "off" and live.record is None:
         raise OutputError("there is nothing to show it on: allow the preview or the virtual camera, or give --record")
+    if is_exported(config.weights):
+        raise WeightsError(
+            f"{config.weights} has one scale, and webcam changes it to hold the rate: give .safetensors or .pth"
+        )
     backdrops = Backdrops(args.backdrop, composite)
     preview = None if live.no_preview else Preview()
     device = open_camera(live.camera, size=live.size, rate=live.fps)
-    with closing(Feed(device, lambda: open_camera(live.camera, size=live.size, rate=live.fps))) as feed:
+    feed = Feed(device, lambda: open_camera(live.camera, size=live.size, rate=live.fps))
+    with ExitStack() as until_run:
+        until_run.callback(feed.close)
         width, height = device.size
         print(f"{device.name}: {width}x{height} at {device.rate:.4g} pictures a second", flush=True)
         outputs = Outputs(
@@ -103,6 +112,8 @@ def run(args: argparse.Namespace) -> int:
                 asks=preview is not None,
             )
             say = _say if preview is None else _say_nothing
+            # From here on only the thread that reads the camera may close it.
+            until_run.pop_all()
             try:
                 report = Session(feed, studio, outputs, preview=preview, lazy=live.lazy, say=say).run()
             finally:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Recordings count time in these, as MPEG does.
 _TICK = Fraction(1, 90000)
-# What is recorded is brought to the disk every so many pictures: memory does not grow, and a crash takes no more.
+# What is recorded is brought to the disk every so many pictures, so that memory does not grow.
 _SEGMENT = 240
 # A recording shares the machine with the matting.
 _ENCODE = EncodeConfig(preset="superfast")
@@ -96,7 +96,7 @@ class Outputs:
             self.virtual.send(picture)
 
     def close(self) -> None:
-        """Finish the recording, and release the virtual camera.
+        """Finish the recording, also after an error elsewhere, and release the virtual camera.
 
         Raises:
             OutputError: the recording cannot be finished.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 
 import cv2
@@ -18,19 +19,27 @@ _WIDTH = 960
 _BAR = 44
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _ALERT, _CALM = (224, 122, 64), (96, 168, 112)
+# Opens a window and ends; it may take so many seconds.
+_TRIAL, _LIMIT = f"import cv2; cv2.namedWindow({TITLE!r}, cv2.WINDOW_NORMAL)", 15.0
 
 
 class Preview:
     """A window on the screen; to be used by the main thread only.
 
     Raises:
-        DeviceError: there is no screen here.
+        DeviceError: there is no screen here, or no window can be opened on it.
     """
 
     def __init__(self) -> None:
         # Without a screen, Qt ends the process before anybody can be told.
         if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             raise DeviceError("there is no screen here for the preview: do without, with --no-preview")
+        if sys.platform == "linux" and not _has_screen():
+            names = " and ".join(name for name in ("DISPLAY", "WAYLAND_DISPLAY") if os.environ.get(name))
+            raise DeviceError(
+                f"no window can be opened on the screen that {names} tells of: the preview needs X11 or XWayland; mend "
+                "DISPLAY, or do without, with --no-preview"
+            )
         self.is_mirrored = False
         self.is_open = True
         self._last: tuple[np.ndarray, str, str, bool] | None = None
@@ -63,10 +72,11 @@ class Preview:
 
     def pressed(self) -> Action | None:
         """Return what was asked for since the last call, or None; gives the window time to live in either case."""
-        key = cv2.waitKey(1) & 0xFF
+        # The higher bits tell Shift and its like; of the lower, a byte alone would make the left arrow a Q.
+        key = cv2.waitKeyEx(1) & 0xFFFF
         if not self._is_there():
             return "quit"
-        action = KEYS.get(chr(key).lower())
+        action = KEYS.get(chr(key).lower()) if key < 128 else None
         if action == "mirror":
             self.is_mirrored = not self.is_mirrored
             if self._last is not None:
@@ -86,6 +96,21 @@ class Preview:
             self.is_open = False
             cv2.destroyWindow(TITLE)
             cv2.waitKey(1)  # else it stays on the screen until the process ends
+
+
+def _has_screen() -> bool:
+    """Try in another process whether Qt ends it; that OpenCV has no windows at all is no matter of the screen."""
+    try:
+        trial = subprocess.run(
+            [sys.executable, "-c", _TRIAL],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=_LIMIT,
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return trial.returncode >= 0
 
 
 def drawn(view: np.ndarray, note: str, facts: str, *, alert: bool, mirrored: bool) -> np.ndarray:

@@ -6,10 +6,12 @@ older than the work on two pictures, however slow the machine is.
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +31,10 @@ _REMEMBERED = 300
 _ASKED, _REST = 0.5, 10.0
 # What is going on is said so often where there is no preview.
 _SAID = 5.0
+# At the end, a camera that does not return is waited for so long, in seconds.
+_PATIENCE = 5.0
+# Ctrl-C so many seconds after the first one breaks off what hangs.
+_HANGS = 10.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ class Session:
     """Runs until the clip in the place of a camera ends, somebody presses Q, or Ctrl-C.
 
     Args:
-        feed: the camera.
+        feed: the camera, which is closed in the thread that reads it.
         studio: what is made of its pictures.
         outputs: where they go.
         preview: the window; None does without.
@@ -114,23 +120,22 @@ class Session:
             Bgmv2Error: a plate cannot be used, or the recording cannot be finished.
         """
         start = self._clock()
-        with ExitStack() as stack:
+        with _interruptible() as ended, ExitStack() as stack:
             stack.enter_context(self._outputs)
-            shots = Latest(self._feed)
+            shots = Latest(self._feed, patience=_PATIENCE)
             stack.callback(shots.close)
             shown = Latest(self._studio.develop(shots))
             stack.callback(shown.close)
-            try:
-                self._loop(shown)
-            except KeyboardInterrupt:
-                pass  # the usual way to end it where there is no preview
+            # The studio may wait for a camera that is stalled.
+            stack.callback(shots.stop)
+            self._loop(shown, ended)
         dropped = shots.dropped + shown.dropped
         return self._report(self._clock() - start, dropped)
 
-    def _loop(self, pictures: Latest[Shown]) -> None:
+    def _loop(self, pictures: Latest[Shown], ended: threading.Event) -> None:
         last: Shown | None = None
         sent_at = self._clock()
-        while True:
+        while not ended.is_set():
             try:
                 shown = pictures.within(_TICK, None)
             except StopIteration:
@@ -156,9 +161,11 @@ class Session:
             self._stamps.append(now)
         elif shown.phase == "mismatch":
             self._hidden += 1
-        note = "frozen" if self._frozen is not None else shown.note
+        trouble = self._outputs.trouble
+        note = "; ".join(filter(None, ["frozen" if self._frozen is not None else shown.note, trouble]))
         if self._preview is not None:
-            self._preview.show(shown.view, note, self._facts(), alert=shown.phase != "live" or self._frozen is not None)
+            alert = shown.phase != "live" or self._frozen is not None or bool(trouble)
+            self._preview.show(shown.view, note, self._facts(), alert=alert)
         self._tell(f"{shown.phase}: {note}" if note else shown.phase, now)
 
     def _tell(self, what: str, now: float) -> None:
@@ -216,6 +223,30 @@ class Session:
             effort=self._studio.effort,
             trouble=self._outputs.trouble,
         )
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Let Ctrl-C set a flag, the usual way to end a session without a preview: nothing that is written breaks off."""
+    ended = threading.Event()
+    if threading.current_thread() is not threading.main_thread():  # where Python takes no signals
+        yield ended
+        return
+    first = 0.0
+
+    def note(*_: object) -> None:
+        nonlocal first
+        if not ended.is_set():
+            first = time.monotonic()
+            ended.set()
+        elif time.monotonic() - first > _HANGS:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield ended
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _quantiles(latencies: deque[float]) -> tuple[float, float]:

@@ -51,6 +51,7 @@ def test_a_clip_goes_through_to_a_recording(room, blind_weights, tmp_path, capsy
         (["--fps", "0"], 2, "a frame rate lies above 0"),
         (["--countdown", "99"], 2, "a countdown takes 0 to 60 seconds"),
         (["--no-preview", "--virtual", "off"], 1, "nothing to show it on"),
+        (["--weights", "hd.onnx"], 1, "hd.onnx has one scale"),
         (["--no-preview", "--camera", "no such camera"], 1, "there is no camera 'no such camera'"),
         (
             ["--backdrop", "no-such.jpg", "--no-preview", "--record", "x.mp4", "--camera", "CLIP", "--virtual", "off"],

@@ -46,6 +46,7 @@ def test_without_a_screen_it_is_told_how_to_do_without(monkeypatch):
     with pytest.raises(DeviceError, match="no screen here.*--no-preview"):
         Preview()
     monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr(preview, "_has_screen", lambda: True)
 
     def refuse(*_):
         raise cv2.error("not implemented")
@@ -55,11 +56,54 @@ def test_without_a_screen_it_is_told_how_to_do_without(monkeypatch):
         Preview()
 
 
-def test_closing_the_window_ends_it_and_does_not_open_it_again(monkeypatch):
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is always a screen")
+def test_a_screen_that_is_not_there_any_more_is_told(monkeypatch):
+    monkeypatch.setenv("DISPLAY", ":987")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    with pytest.raises(DeviceError, match="the screen that DISPLAY tells of.*--no-preview"):
+        Preview()
+
+
+def test_a_screen_that_does_not_answer_is_told(monkeypatch):
+    monkeypatch.setattr(preview, "_TRIAL", "import time; time.sleep(60)")
+    monkeypatch.setattr(preview, "_LIMIT", 0.1)
+    assert not preview._has_screen()
+
+
+@pytest.fixture
+def fake_screen(monkeypatch):
+    """Makes a screen on which a key of this code is held down."""
+
+    def make(code):
+        monkeypatch.setenv("DISPLAY", ":0")
+        monkeypatch.setattr(preview, "_has_screen", lambda: True)
+        for name, answer in (("namedWindow", None), ("resizeWindow", None), ("waitKeyEx", code)):
+            monkeypatch.setattr(preview.cv2, name, lambda *_, answer=answer: answer)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("code", "action"),
+    [
+        (-1, None),
+        (ord("p"), "plate"),
+        (ord("P"), "plate"),
+        (0x10000 | ord("V"), "view"),  # with Shift, as GTK tells it
+        (27, "quit"),
+        # Left, Home, Page Down, Menu and Redo of X11, whose last bytes are q, p, v, g and f.
+        *((code, None) for code in (0xFF51, 0xFF50, 0xFF56, 0xFF67, 0xFF66, 0x10FF51)),
+        (0x250000, None),  # Left, as Windows tells it
+    ],
+)
+def test_only_letters_and_escape_do_anything(fake_screen, code, action):
+    fake_screen(code)
+    assert Preview().pressed() == action
+
+
+def test_closing_the_window_ends_it_and_does_not_open_it_again(monkeypatch, fake_screen):
     shown, visible = [], [1.0]
-    monkeypatch.setenv("DISPLAY", ":0")
-    for name, answer in (("namedWindow", None), ("resizeWindow", None), ("waitKey", -1)):
-        monkeypatch.setattr(preview.cv2, name, lambda *_, answer=answer: answer)
+    fake_screen(-1)
     monkeypatch.setattr(preview.cv2, "imshow", lambda title, picture: shown.append(picture))
     monkeypatch.setattr(preview.cv2, "getWindowProperty", lambda *_: visible[0])
     window = Preview()
@@ -115,7 +159,7 @@ def test_keys_are_heard_by_the_window(screen):
         assert process.stdout.readline() == "ready\n"
         said = []
         for key in ("p", "b", "v", "f", "g", "m", "q"):
-            press(screen, key)
+            press(screen, "Left", "Home", "Next", key)
             said.append(process.stdout.readline().split())
         assert process.wait(timeout=60) == 0
     assert [action for action, _ in said] == ["plate", "backdrop", "view", "freeze", "go", "mirror", "quit"]

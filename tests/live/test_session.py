@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import threading
 import time
 import tracemalloc
@@ -16,6 +17,7 @@ import pytest
 from bgmv2.config import LiveConfig
 from bgmv2.errors import OutputExistsError, VideoError
 from bgmv2.live import outputs as outputs_module
+from bgmv2.live import session as session_module
 from bgmv2.live.outputs import Outputs
 from bgmv2.live.session import Session
 from bgmv2.live.studio import Shown
@@ -276,6 +278,96 @@ def test_what_others_see_is_recorded(tmp_path, device):
         Outputs((64, 48), 30.0, record=path)
 
 
+def recorded(path):
+    with av.open(str(path)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+@pytest.mark.parametrize("presses", [1, 3])
+def test_ctrl_c_finishes_the_recording_wherever_it_lands(tmp_path, device, monkeypatch, presses):
+    path, handler = tmp_path / "out.mkv", signal.getsignal(signal.SIGINT)
+    camera = Paced(numbered(1000, (64, 48)), size=(64, 48))
+    out = Unhurried(camera, (64, 48), record=path)
+    coded, count = out._sink._coded, [0]
+
+    def interrupted(pixels, pts):
+        count[0] += 1
+        for _ in range(presses * (count[0] == 20)):
+            signal.raise_signal(signal.SIGINT)
+        return coded(pixels, pts)
+
+    monkeypatch.setattr(out._sink, "_coded", interrupted)
+    report = Session(Feed(camera, lambda: camera), Stamper(), out).run()
+    assert recorded(path) == report.frames == 20
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_ctrl_c_breaks_off_what_hangs(monkeypatch):
+    monkeypatch.setattr(session_module, "_HANGS", -1.0)
+    with session_module._interruptible() as ended:
+        signal.raise_signal(signal.SIGINT)
+        assert ended.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_in_another_thread_a_session_runs_without_signals(device):
+    camera, reports = Paced(numbered(5), size=(8, 6)), []
+    session = Session(Feed(camera, lambda: camera), Stamper(), Unhurried(camera, (8, 6)))
+    thread = threading.Thread(target=lambda: reports.append(session.run()))
+    thread.start()
+    thread.join()
+    assert reports[0].frames == 5
+
+
+def test_an_error_in_the_studio_leaves_what_was_recorded(tmp_path, device):
+    class Fails(Stamper):
+        def develop(self, items):
+            for number, shown in enumerate(super().develop(items)):
+                if number == 20:
+                    raise VideoError("the plate is gone")
+                yield shown
+
+    camera = Paced(numbered(50, (64, 48)), size=(64, 48))
+    out = Unhurried(camera, (64, 48), record=tmp_path / "out.mkv")
+    with pytest.raises(VideoError, match="plate is gone"):
+        Session(Feed(camera, lambda: camera), Fails(), out).run()
+    assert recorded(tmp_path / "out.mkv") == 20
+
+
+@pytest.mark.parametrize("returns", [True, False])
+def test_a_camera_that_stalls_does_not_hold_up_the_end(device, monkeypatch, returns):
+    monkeypatch.setattr(session_module, "_PATIENCE", 60.0 if returns else 0.05)
+    stalled, released = threading.Event(), threading.Event()
+
+    class Stalls(Paced):
+        def read(self):
+            if self.given == 5:
+                stalled.set()
+                released.wait()
+            return super().read()
+
+    class Impatient(Keys):
+        def pressed(self):
+            action = super().pressed() if not stalled.is_set() else "quit"
+            if action == "quit" and returns:
+                # It is stopped before anybody waits for it: one more picture is the last.
+                threading.Timer(0.1, released.set).start()
+            return action
+
+    camera = Stalls(numbered(1000), ahead=1000, size=(8, 6))
+    try:
+        preview = Impatient([None] * 100)
+        Session(Feed(camera, lambda: camera), Stamper(), Outputs((8, 6), 30.0), preview=preview).run()
+        assert camera.closed == returns and camera.given <= 6
+    finally:
+        released.set()
+        for thread in threading.enumerate():
+            if thread is not threading.main_thread():
+                thread.join()
+    assert camera.closed
+
+
 def test_a_recording_that_fails_stops_alone(tmp_path, device, monkeypatch):
     from bgmv2.errors import OutputError
 
@@ -289,7 +381,9 @@ def test_a_recording_that_fails_stops_alone(tmp_path, device, monkeypatch):
     monkeypatch.setattr(outputs_module, "open_sink", lambda *args, **more: Full())
     camera = Paced(numbered(50), size=(8, 6))
     out = Unhurried(camera, (8, 6), virtual=virtual((8, 6)), record=tmp_path / "out.mp4")
-    report = Session(Feed(camera, lambda: camera), Stamper(), out).run()
+    keys, said = Keys([None] * 60), []
+    report = Session(Feed(camera, lambda: camera), Stamper(), out, preview=keys, say=said.append).run()
+    assert set(keys.notes) == {("the disk is full", True)} and said[0] == "live: the disk is full"
     assert report.trouble == "the disk is full" and str(report).endswith("the disk is full")
     assert report.frames == 50 <= len(device.pictures)
 
