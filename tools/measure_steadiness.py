@@ -1,10 +1,12 @@
-"""What `bgmv2 webcam` earns by holding alpha where the picture stands still, told on clips of a benchmark.
+"""What `bgmv2 webcam` earns by holding alpha where the picture stands still, told on clips whose alpha is known.
 
+    python tools/measure_steadiness.py
     python tools/measure_steadiness.py data/benchmark
 
-Each clip is matted as the webcam does, with and without steadying. dtSSD (times 100) tells how much alpha flickers
-beyond the truth; MAD (times 1000) how wrong it is, over all pixels and over those that moved since the frame before,
-where a ghost would trail.
+These are the sample clip, whose people mostly stand, and those of a benchmark, in which all of the subject moves. Each
+clip is matted as the webcam does, with and without steadying. dtSSD (times 100) tells how much alpha flickers beyond
+the truth; MAD (times 1000) how wrong it is, over all pixels and over those that moved since the frame before, where a
+ghost would trail.
 """
 
 from __future__ import annotations
@@ -21,14 +23,16 @@ from tqdm import tqdm
 
 from bgmv2.config import RunConfig
 from bgmv2.develop import matte_against
-from bgmv2.evaluate import Item, load_benchmark
+from bgmv2.evaluate import load_benchmark
 from bgmv2.live.steady import Steadier
 from bgmv2.matter import Matter
 from bgmv2.metrics import dtssd, mad
 from bgmv2.plate.align import Aligner
 from bgmv2.plate.sources import load_plate
 from bgmv2.video.images import read_image
+from bgmv2.video.open import open_source
 
+SAMPLE = Path(__file__).parents[1] / "tests" / "sample"
 MOVED = 0.06  # of a channel, 0..1: more than noise
 FACTORS = {"dtssd": 100, "mad": 1000, "moved": 1000}
 
@@ -42,11 +46,16 @@ class Figures:
     moved: float
 
 
-def measure(item: Item, matter: Matter) -> dict[str, Figures]:
+def sample() -> tuple[list[np.ndarray], np.ndarray, Path]:
+    """Read the sample clip: its frames, true alpha and plate."""
+    frames, alphas = ([frame.pixels for frame in open_source(SAMPLE / name)] for name in ("clip.mp4", "alpha.mp4"))
+    return frames, np.stack([alpha[..., 0] for alpha in alphas]).astype(np.float32) / 255, SAMPLE / "plate.jpg"
+
+
+def measure(frames: list[np.ndarray], truth: np.ndarray, plate_path: Path, matter: Matter) -> dict[str, Figures]:
     """Matte a clip; figures by the way."""
-    frames = [read_image(path) for path in item.srcs]
     height, width = frames[0].shape[:2]
-    plate = load_plate(item.plate, width, height)
+    plate = load_plate(plate_path, width, height)
     aligner, steadier = Aligner(plate), Steadier()
     phas: dict[str, list[np.ndarray]] = {"as it is": [], "steadied": []}
     for pixels in frames:
@@ -55,7 +64,6 @@ def measure(item: Item, matter: Matter) -> dict[str, Figures]:
         for way, pha in zip(phas, (matte.pha, steadier(matte.pha, src, bgr)), strict=True):
             phas[way].append(pha[0, 0].numpy())
     moved = np.abs(np.diff(np.stack(frames).astype(np.float32) / 255, axis=0)).max(axis=3) > MOVED
-    truth = item.truth()
     told = {}
     for way, of_frames in phas.items():
         gaps = fmean(map(mad, of_frames, truth))
@@ -65,12 +73,10 @@ def measure(item: Item, matter: Matter) -> dict[str, Figures]:
 
 
 def table(told: dict[str, dict[str, Figures]]) -> str:
-    """A row for each clip and way, and the means."""
-    ways = list(next(iter(told.values())))
-    means = {way: Figures(*(fmean(getattr(t[way], f) for t in told.values()) for f in FACTORS)) for way in ways}
+    """A row for each clip and way."""
     cells = [
         [clip, way, *(f"{factor * getattr(figures, name):.2f}" for name, factor in FACTORS.items())]
-        for clip, by_way in {**told, "mean": means}.items()
+        for clip, by_way in told.items()
         for way, figures in by_way.items()
     ]
     return "\n".join(rows(["clip", "alpha", "dtSSD", "MAD", "MAD where it moved"], cells))
@@ -79,15 +85,17 @@ def table(told: dict[str, dict[str, Figures]]) -> str:
 def main() -> None:
     """Read the flags, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("benchmark", type=Path, help="folder, made by tools/make_benchmark.py")
+    parser.add_argument(
+        "benchmark", type=Path, nargs="?", help="folder, made by tools/make_benchmark.py; may be missing"
+    )
     parser.add_argument("--weights", help="default: the bundled ones")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write all numbers there")
     args = parser.parse_args()
-    clips = [item for item in load_benchmark(args.benchmark).items if len(item.srcs) > 1]
-    if not clips:
-        raise SystemExit(f"{args.benchmark} holds no clips: make one with tools/make_benchmark.py")
+    items = () if args.benchmark is None else load_benchmark(args.benchmark).items
     matter = Matter.from_config(RunConfig(weights=args.weights, device="cpu"))
-    told = {item.name: measure(item, matter) for item in tqdm(clips, unit="clip")}
+    told = {"sample": measure(*sample(), matter)}
+    for item in tqdm([item for item in items if len(item.srcs) > 1], unit="clip"):
+        told[item.name] = measure([read_image(path) for path in item.srcs], item.truth(), item.plate, matter)
     print(table(told))
     if args.json is not None:
         numbers = {clip: {way: asdict(figures) for way, figures in by_way.items()} for clip, by_way in told.items()}
