@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     from bgmv2.live.shelf import Shelf
     from bgmv2.live.studio import Studio
     from bgmv2.matter import Matter
-    from bgmv2.video.camera import Feed, Playback, open_camera
+    from bgmv2.video.camera import Feed, Playback, open_again, open_camera
 
     live = options.read_config(args, LiveConfig)
     config = options.read_config(args, RunConfig)
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     backdrops = Backdrops(args.backdrop, composite)
     preview = None if live.no_preview else Preview()
     device = open_camera(live.camera, size=live.size, rate=live.fps)
-    feed = Feed(device, lambda: open_camera(live.camera, size=live.size, rate=live.fps))
+    feed = Feed(device, lambda: open_again(device, live.camera, size=live.size, rate=live.fps))
     with ExitStack() as until_run:
         until_run.callback(feed.close)
         width, height = device.size

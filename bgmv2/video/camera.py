@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from bgmv2.errors import VideoError
+from bgmv2.errors import Bgmv2Warning, VideoError
 from bgmv2.types import Frame
 from bgmv2.video.open import is_sequence, open_source
 from bgmv2.video.probe import is_address, shown
@@ -39,6 +40,8 @@ _BROKEN = 15
 # It is tried again after so many seconds, each time after twice as many, but no more than the second; meanwhile it is
 # said so often that there is none.
 _FIRST_WAIT, _LONGEST_WAIT, _SAID_EVERY = 0.25, 5.0, 0.1
+# What drivers and OpenCV say when a camera fails.
+_FAILURES = (VideoError, OSError, cv2.error)
 
 
 @dataclass(frozen=True)
@@ -124,10 +127,34 @@ def open_camera(spec: str, *, size: tuple[int, int] | None = None, rate: float |
     """
     if is_address(spec) or is_sequence(spec) or Path(spec).is_file():
         return Playback(spec)
-    cameras = find_cameras()
+    # Where cameras have no names, they are found by opening them, which a number spares.
+    cameras = find_cameras() if sys.platform == "linux" or not spec.isdigit() else []
     number = _number_of(spec, cameras)
     name = next((camera.name for camera in cameras if camera.number == number), f"camera {number}")
     return Lens(number, name, size=size, rate=rate)
+
+
+def open_again(device: Device, spec: str, *, size: tuple[int, int] | None = None, rate: float | None = None) -> Device:
+    """Open the camera that was open before, and no other: it is known by its name, for its number may have changed.
+
+    Args:
+        device: that camera, closed.
+        spec: as it was opened by.
+        size: width and height that are wanted.
+        rate: pictures a second that are wanted.
+
+    Raises:
+        VideoError: it is not there, or cannot be opened.
+    """
+    if not isinstance(device, Lens):
+        return open_camera(spec, size=size, rate=rate)
+    number = device.number
+    if sys.platform == "linux":
+        like = [camera.number for camera in find_cameras() if camera.name == device.name]
+        if not like:
+            raise VideoError(f"{device.name} is not there: plug it in again")
+        number = number if number in like else like[0]
+    return Lens(number, device.name, size=size, rate=rate)
 
 
 def _number_of(spec: str, cameras: list[CameraName]) -> int:
@@ -165,7 +192,8 @@ class Lens:
     def __init__(
         self, number: int, name: str, *, size: tuple[int, int] | None = None, rate: float | None = None
     ) -> None:
-        self.name = name
+        self.name, self.number = name, number
+        self._holds_light = False
         with quiet():
             self._capture = cv2.VideoCapture(number, cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY)
         if not self._capture.isOpened():
@@ -206,10 +234,14 @@ class Lens:
             # Left to itself, a camera goes back to what was last set by hand.
             self._capture.set(cv2.CAP_PROP_EXPOSURE, exposure)
         self._capture.set(cv2.CAP_PROP_AUTO_WB, float(not held))
+        self._holds_light = held
         return bool(obeys)
 
     def close(self) -> None:
-        """Release it; may be called twice."""
+        """Let its light go, which would stay held for other programs, too, and release it; may be called twice."""
+        if self._holds_light:
+            with suppress(cv2.error):  # it may be gone
+                self.hold_light(False)
         self._capture.release()
 
 
@@ -242,7 +274,12 @@ class Playback:
 
     def read(self) -> np.ndarray | None:
         """Wait until the next frame is due; see `Device.read`."""
-        frame = next(self._frames, None)
+        try:
+            frame = next(self._frames, None)
+        except VideoError as error:
+            # Played again from its beginning it would come to the same place.
+            warnings.warn(f"{error}; it ends here", Bgmv2Warning, stacklevel=2)
+            frame = None
         if frame is None:
             raise EOFError(f"{self.name} is at its end")
         if self._zero is None:
@@ -316,13 +353,13 @@ class Feed:
     def __iter__(self) -> Iterator[Frame | Outage]:
         failed = 0
         while True:
-            self._obey()
             try:
+                self._obey()
                 picture = self.device.read()
             except EOFError:
                 return
-            except VideoError as error:
-                yield from self._again(str(error))
+            except _FAILURES as error:
+                yield from self._again(_said(error))
                 failed = 0
                 continue
             if picture is not None:
@@ -357,12 +394,17 @@ class Feed:
                 self._wait(_SAID_EVERY)
             try:
                 self.device = self._reopen()
-            except VideoError as error:
-                reason, pause = str(error), min(2 * pause, _LONGEST_WAIT)
+            except _FAILURES as error:
+                reason, pause = _said(error), min(2 * pause, _LONGEST_WAIT)
                 continue
             if was_held:
                 self._wished = True
             return
+
+
+def _said(error: Exception) -> str:
+    """What went wrong, in one line."""
+    return " ".join(str(error).split())
 
 
 def _opens(number: int) -> bool:

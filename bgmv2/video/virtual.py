@@ -70,6 +70,8 @@ class VirtualCamera:
             wait(_EVERY)
         self._retry_at = 0.0
         self.name: str = self._camera.device
+        self._node = _node(self.name)
+        self._looked_at = clock()
 
     def send(self, picture: np.ndarray) -> bool:
         """Show a picture, ``(H, W, 3)`` uint8 RGB; False if the device is gone, which is then tried again later."""
@@ -77,9 +79,12 @@ class VirtualCamera:
             self._retry_at = self._clock() + _AGAIN
             with suppress(RuntimeError):
                 self._camera = _open(self._facts)
+                self.name = self._camera.device
+                self._node = _node(self.name)
         if self._camera is None:
             return False
         try:
+            self._look_after()
             self._camera.send(np.ascontiguousarray(picture))
         except Exception:  # backends raise whatever their systems do
             self.losses += 1
@@ -88,16 +93,28 @@ class VirtualCamera:
             return False
         return True
 
+    def _look_after(self) -> None:
+        """See now and then that the device is the one that was opened: some backends go on when theirs is gone.
+
+        Raises:
+            OSError: it is not.
+        """
+        if self._node is None or self._clock() < self._looked_at + _AGAIN:
+            return
+        self._looked_at = self._clock()
+        if _node(self.name) != self._node:
+            raise OSError(f"{self.name} is gone")
+
     def is_watched(self) -> bool | None:
         """Tell whether another program has the device open; None where that cannot be told."""
         if sys.platform != "linux" or not os.path.exists(self.name):
             return None
-        ours = os.getpid()
+        ours, device = os.getpid(), os.path.realpath(self.name)
         for folder in Path("/proc").glob("[0-9]*/fd"):
             if int(folder.parent.name) == ours:
                 continue
             with suppress(OSError):  # it ended meanwhile, or is somebody else's
-                if any(os.readlink(entry) == self.name for entry in folder.iterdir()):
+                if any(os.readlink(entry) == device for entry in folder.iterdir()):
                     return True
         return False
 
@@ -107,6 +124,15 @@ class VirtualCamera:
         if camera is not None:
             with suppress(Exception):  # a device that is gone cannot be closed
                 camera.close()
+
+
+def _node(name: str) -> tuple[int, int] | None:
+    """By what a device is told from another of its name; None if it has no place among the files."""
+    try:
+        told = os.stat(name)
+    except (OSError, ValueError):
+        return None
+    return told.st_ino, told.st_rdev
 
 
 def _open(facts: dict[str, Any]) -> Any:

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from bgmv2.errors import VideoError
+from bgmv2.errors import Bgmv2Warning, VideoError
 from bgmv2.types import Frame
 from bgmv2.video import camera
-from bgmv2.video.camera import CameraName, Feed, Lens, Outage, Playback, find_cameras, open_camera
+from bgmv2.video.camera import CameraName, Feed, Lens, Outage, Playback, find_cameras, open_again, open_camera
 
 
 class Fake:
@@ -245,6 +245,63 @@ def test_exposure_is_held_as_it_is(monkeypatch):
     assert capture.props[cv2.CAP_PROP_EXPOSURE] == 156.0 and capture.order[-2] == cv2.CAP_PROP_EXPOSURE
     device.hold_light(False)
     assert capture.props[cv2.CAP_PROP_AUTO_EXPOSURE] == 3 and capture.props[cv2.CAP_PROP_AUTO_WB] == 1
+
+
+def test_light_that_is_held_goes_with_the_camera(monkeypatch):
+    capture = Capture()
+    device = lens(monkeypatch, capture)
+    device.close()
+    assert cv2.CAP_PROP_AUTO_EXPOSURE not in capture.props  # which is not ours to change
+    device.hold_light(True)
+    device.close()
+    assert capture.props[cv2.CAP_PROP_AUTO_EXPOSURE] == 3 and capture.props[cv2.CAP_PROP_AUTO_WB] == 1
+
+
+@pytest.mark.parametrize(
+    ("there", "number"), [([(0, "Lid Cam"), (2, "Desk Cam")], 2), ([(0, "Desk Cam"), (2, "Desk Cam")], 0)]
+)
+def test_the_same_camera_is_opened_again_under_its_new_number(monkeypatch, there, number):
+    asked = []
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *where: asked.append(where[0]) or Capture())
+    before = Lens(0, "Desk Cam")
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(camera, "find_cameras", lambda: [CameraName(*one) for one in there])
+    assert open_again(before, "").name == "Desk Cam" and asked[-1] == number
+
+
+def test_no_other_camera_is_opened_in_its_place(monkeypatch):
+    device = lens(monkeypatch, Capture())
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(camera, "find_cameras", lambda: [CameraName(0, "Lid Cam")])
+    with pytest.raises(VideoError, match="^Desk Cam is not there: plug it in again$"):
+        open_again(device, "")
+
+
+def test_elsewhere_a_number_is_opened_without_looking_for_others(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    asked = []
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *where: asked.append(where[0]) or Capture())
+    assert open_camera("3").name == "camera 3" and asked == [3]
+
+
+@pytest.mark.parametrize("error", [OSError("No such\ndevice"), cv2.error("select() timeout")])
+def test_whatever_a_driver_says_is_an_outage(feed_of, error):
+    feed, _ = feed_of(Fake([error]), error, Fake([grey(1)]))
+    items = list(feed)
+    assert all("\n" not in item.reason for item in items[:-1]) and isinstance(items[-1], Frame)
+
+
+def test_a_damaged_clip_ends_where_it_is_damaged(make_clip, clock, monkeypatch):
+    played = Playback(make_clip("a.mp4", count=3), clock=clock, wait=clock.wait)
+
+    def broken():
+        raise VideoError("a.mp4 is damaged")
+        yield
+
+    played.read()
+    played._frames = broken()
+    with pytest.warns(Bgmv2Warning, match="^a.mp4 is damaged; it ends here$"), pytest.raises(EOFError):
+        played.read()
 
 
 def test_a_clip_is_played_at_its_own_pace_and_ends(make_clip, clock):

@@ -72,6 +72,22 @@ def test_a_device_that_goes_away_is_taken_again_when_it_is_back(device, clock):
     assert {int(one[0, 0, 0]) for one in device.pictures} == {1, 3}
 
 
+def test_a_device_that_is_another_one_now_is_opened_again_though_its_backend_says_nothing(device, clock, tmp_path):
+    node = tmp_path / "video9"
+    node.write_text("")
+    out = VirtualCamera(8, 6, 30.0, clock=clock, wait=clock.wait)
+    out.name, out._node = str(node), virtual._node(str(node))
+    clock.wait(2)
+    assert out.send(picture(1)) and out.losses == 0
+    (tmp_path / "other").write_text("")
+    os.replace(tmp_path / "other", node)
+    assert out.send(picture(2))  # it is looked after now and then only
+    clock.wait(2)
+    assert not out.send(picture(3)) and out.losses == 1
+    clock.wait(2)
+    assert out.send(picture(4))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells who has a device open, on Linux only")
 def test_who_watches_can_be_told(device, clock, tmp_path, monkeypatch):
     out = VirtualCamera(8, 6, 30.0, clock=clock, wait=clock.wait)
@@ -83,6 +99,9 @@ def test_who_watches_can_be_told(device, clock, tmp_path, monkeypatch):
     code = f"f = open({out.name!r}); print('open', flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline().strip() == b"open"
+        assert out.is_watched() is True
+        out.name = str(tmp_path / "by-name")
+        os.symlink("device", out.name)
         assert out.is_watched() is True
         other.communicate(b"\n")
     assert out.is_watched() is False
