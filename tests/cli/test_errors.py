@@ -99,7 +99,7 @@ PLATES = {
     "truncated": (lambda scene: cut(scene.plate, 0.5), "cannot be read as a picture"),
     "video": (
         lambda scene: scene.clip,
-        "is a video, but --plate takes one picture: a frame filmed without",
+        "is a video, but --plate takes one picture of the scene without",
     ),
     "wide": (lambda scene: scene.folder / "wide.png", "96x32 pixels, the clip 96x64, which is another shape"),
 }
