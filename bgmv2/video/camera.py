@@ -40,8 +40,6 @@ _BROKEN = 15
 # It is tried again after so many seconds, each time after twice as many, but no more than the second; meanwhile it is
 # said so often that there is none.
 _FIRST_WAIT, _LONGEST_WAIT, _SAID_EVERY = 0.25, 5.0, 0.1
-# What drivers and OpenCV say when a camera fails.
-_FAILURES = (VideoError, OSError, cv2.error)
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ def find_cameras(folder: Path = _SYSFS) -> list[CameraName]:
     On Linux, V4L2 tells their names. Elsewhere there are only numbers, and a camera is found by opening it.
     """
     if sys.platform != "linux":
-        return [CameraName(number, f"camera {number}") for number in range(_NUMBERS) if _opens(number)]
+        return [CameraName(number, _unnamed(number)) for number in range(_NUMBERS) if _opens(number)]
     found = []
     for entry in sorted(folder.glob("video*"), key=lambda path: int(path.name.removeprefix("video"))):
         with suppress(OSError, ValueError):
@@ -130,12 +128,14 @@ def open_camera(spec: str, *, size: tuple[int, int] | None = None, rate: float |
     # Where cameras have no names, they are found by opening them, which a number spares.
     cameras = find_cameras() if sys.platform == "linux" or not spec.isdigit() else []
     number = _number_of(spec, cameras)
-    name = next((camera.name for camera in cameras if camera.number == number), f"camera {number}")
+    name = next((camera.name for camera in cameras if camera.number == number), _unnamed(number))
     return Lens(number, name, size=size, rate=rate)
 
 
 def open_again(device: Device, spec: str, *, size: tuple[int, int] | None = None, rate: float | None = None) -> Device:
     """Open the camera that was open before, and no other: it is known by its name, for its number may have changed.
+
+    Where cameras have no names, the number must do.
 
     Args:
         device: that camera, closed.
@@ -149,7 +149,7 @@ def open_again(device: Device, spec: str, *, size: tuple[int, int] | None = None
     if not isinstance(device, Lens):
         return open_camera(spec, size=size, rate=rate)
     number = device.number
-    if sys.platform == "linux":
+    if device.name != _unnamed(number):
         like = [camera.number for camera in find_cameras() if camera.name == device.name]
         if not like:
             raise VideoError(f"{device.name} is not there: plug it in again")
@@ -228,6 +228,8 @@ class Lens:
 
     def hold_light(self, held: bool) -> bool:
         """Hold exposure and white balance, or let them go; see `Device.hold_light`."""
+        # Should the driver fail half-way, there is something to let go.
+        self._holds_light = True
         exposure = self._capture.get(cv2.CAP_PROP_EXPOSURE)
         obeys = self._capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, _HELD if held else _CHOSEN)
         if held and obeys:
@@ -240,7 +242,7 @@ class Lens:
     def close(self) -> None:
         """Let its light go, which would stay held for other programs, too, and release it; may be called twice."""
         if self._holds_light:
-            with suppress(cv2.error):  # it may be gone
+            with suppress(Exception):  # it may be gone
                 self.hold_light(False)
         self._capture.release()
 
@@ -358,7 +360,7 @@ class Feed:
                 picture = self.device.read()
             except EOFError:
                 return
-            except _FAILURES as error:
+            except Exception as error:  # drivers raise whatever they like
                 yield from self._again(_said(error))
                 failed = 0
                 continue
@@ -394,17 +396,22 @@ class Feed:
                 self._wait(_SAID_EVERY)
             try:
                 self.device = self._reopen()
-            except _FAILURES as error:
+            except Exception as error:
                 reason, pause = _said(error), min(2 * pause, _LONGEST_WAIT)
                 continue
-            if was_held:
+            if was_held and self._wished is None:
                 self._wished = True
             return
 
 
 def _said(error: Exception) -> str:
     """What went wrong, in one line."""
-    return " ".join(str(error).split())
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _unnamed(number: int) -> str:
+    """What a camera is called of which no name is known."""
+    return f"camera {number}"
 
 
 def _opens(number: int) -> bool:

@@ -277,6 +277,42 @@ def test_no_other_camera_is_opened_in_its_place(monkeypatch):
         open_again(device, "")
 
 
+@pytest.mark.parametrize("there", [[], [CameraName(0, "Lid Cam")]])
+def test_a_camera_without_a_name_is_opened_again_by_its_number(monkeypatch, there):
+    asked = []
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *where: asked.append(where[0]) or Capture())
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(camera, "find_cameras", lambda: there)
+    assert open_again(open_camera("1"), "1").name == "camera 1" and asked == [1, 1]
+
+
+def test_light_goes_also_where_holding_it_failed_half_way(monkeypatch):
+    capture = Capture()
+    device = lens(monkeypatch, capture)
+    set_it = capture.set
+
+    def fails(prop, value):
+        if prop == cv2.CAP_PROP_AUTO_WB:
+            raise cv2.error("timeout")
+        return set_it(prop, value)
+
+    capture.set = fails
+    with pytest.raises(cv2.error):
+        device.hold_light(True)
+    device.close()
+    assert capture.props[cv2.CAP_PROP_AUTO_EXPOSURE] == 3 and capture.released
+
+
+def test_light_that_was_let_go_during_an_outage_is_not_held_again(feed_of):
+    second = Fake([grey(2)])
+    feed, _ = feed_of(Fake([grey(1), VideoError("gone")]), second)
+    feed.hold_light(True)
+    for item in feed:
+        if isinstance(item, Outage):
+            feed.hold_light(False)
+    assert second.light == [False]
+
+
 def test_elsewhere_a_number_is_opened_without_looking_for_others(monkeypatch):
     monkeypatch.setattr(sys, "platform", "win32")
     asked = []
@@ -284,11 +320,13 @@ def test_elsewhere_a_number_is_opened_without_looking_for_others(monkeypatch):
     assert open_camera("3").name == "camera 3" and asked == [3]
 
 
-@pytest.mark.parametrize("error", [OSError("No such\ndevice"), cv2.error("select() timeout")])
+@pytest.mark.parametrize(
+    "error", [OSError("No such\ndevice"), cv2.error("select() timeout"), RuntimeError(), ValueError("?")]
+)
 def test_whatever_a_driver_says_is_an_outage(feed_of, error):
     feed, _ = feed_of(Fake([error]), error, Fake([grey(1)]))
     items = list(feed)
-    assert all("\n" not in item.reason for item in items[:-1]) and isinstance(items[-1], Frame)
+    assert all(item.reason and "\n" not in item.reason for item in items[:-1]) and isinstance(items[-1], Frame)
 
 
 def test_a_damaged_clip_ends_where_it_is_damaged(make_clip, clock, monkeypatch):
