@@ -363,8 +363,8 @@ def test_a_camera_that_stalls_does_not_hold_up_the_end(device, monkeypatch, retu
     finally:
         released.set()
         for thread in threading.enumerate():
-            if thread is not threading.main_thread():
-                thread.join()
+            if thread.name == "bgmv2-prefetch":
+                thread.join(10)
     assert camera.closed
 
 
