@@ -95,7 +95,7 @@ def bytes_for(height: int, width: int, setting: Setting, *, half: bool = False) 
 
     Source: peaks of the process, measured on the CPU for 1280x720, 1920x1080 and 3840x2160 at scales from 1/8 to 1/2
     and with 8,100 to 518,400 pixels; all lie within 10 %. With `half`, sums of all tensors as CUDA would hold them, at
-    the same sizes, which lie up to a quarter lower: pictures and a part of the network stay float32.
+    such sizes, which lie 10 to 28 % lower: pictures and a part of the network stay float32.
     """
     area = height * width
     maps = 160 * area + 440 * area * setting.scale**2

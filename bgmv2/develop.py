@@ -28,7 +28,7 @@ from bgmv2.masks import Mask, mask_for, open_mask
 from bgmv2.matter import Matter
 from bgmv2.nn.patches import PATCH
 from bgmv2.plate.align import Aligner, Alignment
-from bgmv2.plate.check import agreement, belongs, check_plate, is_blank
+from bgmv2.plate.check import check_plate, is_blank, shows_scene
 from bgmv2.plate.keeper import Keeper
 from bgmv2.plate.place import place_plate_and_cover
 from bgmv2.plate.unseen import continue_subject
@@ -209,7 +209,7 @@ class _Lost:
         self._run += 1
         if self._run != _LOST or not self._was_found:
             return
-        if is_blank(frame.pixels) or belongs(agreement(plate, frame.pixels, alignment), alignment):
+        if is_blank(frame.pixels) or shows_scene(plate, frame.pixels, alignment):
             return
         at = self._since - self._beginning
         warnings.warn(

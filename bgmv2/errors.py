@@ -55,3 +55,8 @@ class DeviceError(Bgmv2Error, RuntimeError):
 
 class Bgmv2Warning(UserWarning):
     """The result can be made, but may not be what was meant."""
+
+
+def one_line(text: object) -> str:
+    """Bring what somebody else's code says into the one line that a person is told; empty if it says nothing."""
+    return " ".join(str(text).split())

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from tqdm import tqdm
 
+from bgmv2.errors import one_line
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -243,7 +245,7 @@ class JsonLines(Watcher):
 
     def failed(self, error: BaseException) -> None:
         """Say why, in one line; who interrupts a run gets an error, too."""
-        said = "interrupted" if isinstance(error, KeyboardInterrupt) else " ".join(str(error).split())
+        said = "interrupted" if isinstance(error, KeyboardInterrupt) else one_line(error)
         self._say("error", {"message": said or type(error).__name__})
 
     def _say(self, event: str, facts: Mapping[str, Any]) -> None:

@@ -48,7 +48,8 @@ class Figures:
 
 def sample() -> tuple[list[np.ndarray], np.ndarray, Path]:
     """Read the sample clip: its frames, true alpha and plate."""
-    frames, alphas = ([frame.pixels for frame in open_source(SAMPLE / name)] for name in ("clip.mp4", "alpha.mp4"))
+    with open_source(SAMPLE / "clip.mp4") as clip, open_source(SAMPLE / "alpha.mp4") as alpha:
+        frames, alphas = ([frame.pixels for frame in source] for source in (clip, alpha))
     return frames, np.stack([alpha[..., 0] for alpha in alphas]).astype(np.float32) / 255, SAMPLE / "plate.jpg"
 
 

@@ -19,7 +19,7 @@ from bgmv2.batch.ledger import Outcome
 from bgmv2.batch.local import CORES
 from bgmv2.batch.planning import Plan, Task
 from bgmv2.batch.worker import Worker, in_one_line
-from bgmv2.errors import Bgmv2Warning, DeviceError
+from bgmv2.errors import Bgmv2Warning, DeviceError, one_line
 
 RETRIES = 3  # of a task whose machine was lost; what that had finished of the clip is gone on with
 _PATIENCE = 0.5  # seconds
@@ -131,7 +131,7 @@ class Cluster:
             answer = _Answer("stopped")
         except self._ray.exceptions.RayError as error:
             # Ray has tried it again already.
-            said = " ".join(str(error).split())
+            said = one_line(error)
             answer = _Answer("failed", message=f"its machines were lost: {type(error).__name__}: {said[:200]}")
         told = [Event("warning", task, number, message) for message in answer.warnings]
         return [*told, Event(answer.kind, task, number, answer.message, outcome=answer.outcome)]
@@ -174,7 +174,7 @@ def _do(name: str, fingerprint: str, text: str, out: str, cores: int) -> _Answer
             answer = _Answer("failed", message=in_one_line(error))
     if answer.kind == "stopped":  # what is kept, and how to go on, is told once by the driver
         return answer
-    told = tuple(" ".join(str(warning.message).split()) for warning in caught)
+    told = tuple(one_line(warning.message) for warning in caught)
     return _Answer(answer.kind, answer.message, answer.outcome, told)
 
 

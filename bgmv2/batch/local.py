@@ -21,7 +21,7 @@ from bgmv2.batch.driver import Event
 from bgmv2.batch.planning import Plan, Task
 from bgmv2.batch.worker import Worker, in_one_line
 from bgmv2.device import choose_device
-from bgmv2.errors import Bgmv2Warning
+from bgmv2.errors import Bgmv2Warning, one_line
 from bgmv2.export import is_exported
 from bgmv2.memory import keep_memory
 from bgmv2.nn.checkpoint import load_model
@@ -186,7 +186,7 @@ def _work(line: connection.Connection, out: str, cores: int, device: str | None)
 
     def warn(message: Warning | str, *_: object, **__: object) -> None:
         if not is_stopping:  # what is kept, and how to go on, is told once by the driver
-            say("warning", message=" ".join(str(message).split()))
+            say("warning", message=one_line(message))
 
     warnings.showwarning = warn
 

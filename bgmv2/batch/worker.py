@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from bgmv2.batch.job import Job, run_job
 from bgmv2.batch.ledger import Journal, Outcome
 from bgmv2.config import RunConfig
+from bgmv2.errors import one_line
 from bgmv2.job import name_of
 from bgmv2.matter import Matter
 from bgmv2.progress import Progress
@@ -79,7 +80,7 @@ class Worker:
 
 def in_one_line(error: BaseException) -> str:
     """Say what went wrong; errors that are not meant for people are called by their kind, too."""
-    said = " ".join(str(error).split())
+    said = one_line(error)
     if isinstance(error, MemoryError):
         return said or "out of memory"
     if type(error).__module__.partition(".")[0] == "bgmv2" or isinstance(error, OSError):

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from bgmv2 import __version__
 from bgmv2.cli import batch, check, convert, eval, export, image, plate, verify, webcam
-from bgmv2.errors import Bgmv2Error, Bgmv2Warning
+from bgmv2.errors import Bgmv2Error, Bgmv2Warning, one_line
 from bgmv2.memory import keep_memory
 
 VERBS = (convert, check, plate, webcam, batch, image, eval, verify, export)
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (Bgmv2Error, OSError, MemoryError) as error:
         if args.debug:
             raise
-        _say(f"error: {_one_line(error) or 'out of memory'}")
+        _say(f"error: {one_line(error) or 'out of memory'}")
         return 1
 
 
@@ -69,13 +69,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    _say(f"warning: {_one_line(message)}")
+    _say(f"warning: {one_line(message)}")
 
 
 def _say(text: str) -> None:
     # Plain `print` would write into a progress bar.
     tqdm.write(f"bgmv2: {text}", file=sys.stderr)
-
-
-def _one_line(text: object) -> str:
-    return " ".join(str(text).split())

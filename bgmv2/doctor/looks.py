@@ -18,7 +18,7 @@ import torch
 from bgmv2.doctor.sharpness import TILE, Detail, measure_detail
 from bgmv2.matter import Matter
 from bgmv2.plate.align import Aligner, Alignment
-from bgmv2.plate.check import agreement, belongs, is_blank
+from bgmv2.plate.check import agreement, belongs, is_blank, shows_scene
 from bgmv2.plate.geometry import is_identity, movement, project, scaling
 from bgmv2.plate.place import place_plate_and_cover
 from bgmv2.plate.unseen import continue_subject
@@ -151,8 +151,7 @@ class Looker:
 
     def belongs(self, frame: Frame) -> bool:
         """Tell whether the plate shows the scene of a frame, in less time than a look takes."""
-        alignment = self.align(frame)
-        return belongs(agreement(self.plate, frame.pixels, alignment), alignment)
+        return shows_scene(self.plate, frame.pixels, self.align(frame))
 
     def __call__(self, frame: Frame, *, seconds: float) -> Look:
         """Look at a frame, which is shown so many seconds from the clip's beginning."""

@@ -176,7 +176,10 @@ class Watchdog:
         )
 
     def _displaced(self, alignment: Alignment, size: tuple[int, int]) -> str:
-        """Tell whether the camera looks elsewhere than a frame ago, or beyond what the plate knows."""
+        """Tell whether the camera looks beyond what the plate knows, or elsewhere than in the frame before.
+
+        That is the last frame in which nothing else was wrong, for only such frames are asked about.
+        """
         before, self._placed = self._placed, alignment.homography
         is_bumped = before is not None and movement(self._placed, before, size) > _BUMP * float(np.hypot(*size))
         return MOVED if is_bumped or _beyond(alignment.homography, size) > _BEYOND else ""

@@ -82,6 +82,11 @@ def belongs(share: float, alignment: Alignment) -> bool:
     return alignment.inliers > 0 or share >= _LEAST_SHARE
 
 
+def shows_scene(plate: Plate | np.ndarray, pixels: np.ndarray, alignment: Alignment) -> bool:
+    """Tell whether a plate shows the scene of a frame; see `agreement` and `belongs`, which this asks."""
+    return belongs(agreement(plate, pixels, alignment), alignment)
+
+
 def is_blank(pixels: np.ndarray) -> bool:
     """Tell a frame that shows nothing, as at the start of a fade; ``(H, W, 3)``, uint8 or uint16."""
     return bool(reduced(pixels, _LONG_SIDE).std(axis=(0, 1)).max() < _BLANK)

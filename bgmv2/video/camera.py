@@ -20,7 +20,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from bgmv2.errors import Bgmv2Warning, VideoError
+from bgmv2.errors import Bgmv2Warning, VideoError, one_line
 from bgmv2.types import Frame
 from bgmv2.video.open import is_sequence, open_source
 from bgmv2.video.probe import is_address, shown
@@ -406,7 +406,7 @@ class Feed:
 
 def _said(error: Exception) -> str:
     """What went wrong, in one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    return one_line(error) or type(error).__name__
 
 
 def _unnamed(number: int) -> str:
