@@ -81,11 +81,16 @@ class Refiner(nn.Module):
         coarse = F.interpolate(torch.cat([hid, pha, fgr], dim=1), size=half, mode="bilinear", align_corners=False)
         return pictures, torch.cat([coarse, pictures_half], dim=1)
 
-    def refine(self, pictures: torch.Tensor, coarse: torch.Tensor, places: patches.Places) -> torch.Tensor:
-        """Alpha and residual of the patches at these places, ``(N, 4, 4, 4)``; the maps are those of `maps`."""
+    def refine(
+        self, pictures: torch.Tensor, coarse: torch.Tensor, places: patches.Places, side: int = patches.PATCH
+    ) -> torch.Tensor:
+        """Alpha and residual of the patches at these places, ``(N, 4, side, side)``; the maps are those of `maps`.
+
+        Patches of a larger side share their neighbours' work: training refines whole windows.
+        """
         return self._refine(
-            patches.crop(coarse, places, patches.PATCH // 2, self.half_margin),
-            patches.crop(pictures, places, patches.PATCH, self.full_margin),
+            patches.crop(coarse, places, side // 2, self.half_margin),
+            patches.crop(pictures, places, side, self.full_margin),
         )
 
     def _refine(self, coarse: torch.Tensor, pictures: torch.Tensor) -> torch.Tensor:

@@ -120,7 +120,10 @@ def blur(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         x: ``(B, C, H, W)``.
         sigma: ``(B, 1, 1, 1)`` in pixels; 0 leaves a picture as it is.
     """
-    radius = max(1, math.ceil(2.5 * float(sigma.max())))
+    widest = float(sigma.max())
+    if widest == 0:
+        return x
+    radius = max(1, math.ceil(2.5 * widest))
     b, c, h, w = x.shape
     offsets = torch.arange(-radius, radius + 1, device=x.device, dtype=x.dtype)
     kernel = torch.exp(-0.5 * (offsets / sigma.reshape(b, 1).clamp(min=1e-3)) ** 2)
@@ -138,14 +141,22 @@ def wide_blur(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
 
 def sharpen(x: torch.Tensor, amount: torch.Tensor) -> torch.Tensor:
     """Unsharp mask of one pixel, as cameras apply it; an amount of 0 leaves a picture as it is."""
+    if not amount.any():
+        return x
     soft = F.avg_pool2d(F.pad(x, [1, 1, 1, 1], mode="replicate"), 3, stride=1)
     return (x + amount * (x - soft)).clamp(0, 1)
 
 
-def moved(x: torch.Tensor, draw: Draw, length: int) -> torch.Tensor:
-    """Motion blur in any direction over an odd number of pixels."""
-    angle, direction = draw.uniform(0, 360).flatten(), draw.uniform(-1, 1).flatten()
-    return motion_blur(x, length, angle, direction, border_type="replicate")
+def moved(x: torch.Tensor, angle: torch.Tensor, direction: torch.Tensor, length: int) -> torch.Tensor:
+    """Motion blur over an odd number of pixels.
+
+    Args:
+        x: ``(B, C, H, W)``.
+        angle: ``(B, 1, 1, 1)`` in degrees.
+        direction: ``(B, 1, 1, 1)``, -1..1: where along the streak most of the light falls.
+        length: of the streak, in pixels.
+    """
+    return motion_blur(x, length, angle.flatten(), direction.flatten(), border_type="replicate")
 
 
 def corners(height: int, width: int, *, shift: torch.Tensor, angle: torch.Tensor, bend: torch.Tensor) -> torch.Tensor:
@@ -195,6 +206,8 @@ def ripple(x: torch.Tensor, draw: Draw, reach: torch.Tensor) -> torch.Tensor:
     """
     b, _, h, w = x.shape
     coarse = draw.normal(1.0, 2, max(2, h // 24), max(2, w // 24))
+    if not reach.any():
+        return x
     flow = F.interpolate(coarse, size=(h, w), mode="bicubic", align_corners=False) * reach
     grid = F.affine_grid(torch.eye(2, 3, device=x.device).expand(b, 2, 3), [b, 1, h, w], align_corners=False)
     grid = grid + flow.permute(0, 2, 3, 1) * x.new_tensor([2 / w, 2 / h])

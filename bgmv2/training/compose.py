@@ -175,8 +175,10 @@ class Composer:
         config = self.config
         subject = augment.blur(scene.subject, draw.chance(0.25) * draw.uniform(0, size[0] / 200))
         if config.motion > 0:
-            streaks = augment.moved(subject, draw, 2 * max(1, size[0] // 60) + 1)
-            subject = torch.lerp(subject, streaks, draw.chance(config.motion))
+            angle, direction, moving = draw.uniform(0, 360), draw.uniform(-1, 1), draw.chance(config.motion)
+            if moving.any():
+                streaks = augment.moved(subject, angle, direction, 2 * max(1, size[0] // 60) + 1)
+                subject = torch.lerp(subject, streaks, moving)
         pha = subject[:, 3:].clamp(0, 1)
         fgr = (subject[:, :3] / pha.clamp(min=1e-3)).clamp(0, 1)
 
@@ -219,6 +221,10 @@ class Composer:
     def _mirror(self, room: torch.Tensor, fgr: torch.Tensor, pha: torch.Tensor, draw: augment.Draw) -> torch.Tensor:
         """Lay the subject upside down below its feet, dim and soft."""
         b, _, h, _ = pha.shape
+        softness = draw.uniform(0.004, 0.02) * h
+        strength = draw.chance(self.config.reflection) * draw.uniform(0.05, 0.35)
+        if not strength.any():
+            return room
         below = pha.amax(dim=(1, 3)).gt(0.5).long() * torch.arange(1, h + 1, device=pha.device)
         feet = below.amax(dim=1).view(b, 1, 1, 1).float()
         theta = torch.eye(2, 3, device=pha.device).repeat(b, 1, 1)
@@ -226,10 +232,9 @@ class Composer:
         theta[:, 1, 2] = (4 * feet.flatten() / h) - 2
         grid = F.affine_grid(theta, [b, 4, *pha.shape[2:]], align_corners=False)
         upside = F.grid_sample(torch.cat([fgr * pha, pha], dim=1), grid, align_corners=False)
-        upside = augment.wide_blur(upside, draw.uniform(0.004, 0.02) * h)
+        upside = augment.wide_blur(upside, softness)
         floor = torch.arange(h, device=pha.device).view(1, 1, h, 1) >= feet - 1
-        strength = draw.chance(self.config.reflection) * draw.uniform(0.05, 0.35) * floor
-        return room + strength * (upside[:, :3] - upside[:, 3:] * room)
+        return room + strength * floor * (upside[:, :3] - upside[:, 3:] * room)
 
     def _shade(self, room: torch.Tensor, pha: torch.Tensor, draw: augment.Draw) -> torch.Tensor:
         """Let the subject take light from the room: a cast shadow, soft or hard, and a dark seam where it touches.
@@ -244,12 +249,16 @@ class Composer:
             angle=draw.normal(0.05, 1, 1),
             bend=draw.normal(0.08 * h, 4, 2),
         )
-        cast = augment.perspective(pha, offsets)
-        cast = augment.wide_blur(cast, draw.uniform(0, 1) ** 2 * 0.08 * h + 1)
-        room = room * (1 - draw.chance(self.config.shadow) * draw.uniform(0.05, 0.6) * cast)
+        softness = draw.uniform(0, 1) ** 2 * 0.08 * h + 1
+        strength = draw.chance(self.config.shadow) * draw.uniform(0.05, 0.6)
+        if strength.any():
+            room = room * (1 - strength * augment.wide_blur(augment.perspective(pha, offsets), softness))
         down = max(1, round(0.015 * h))
-        seam = augment.wide_blur(F.pad(pha, [0, 0, down, -down]), draw.uniform(0.006, 0.03) * h)
-        return room * (1 - draw.chance(self.config.contact) * draw.uniform(0.1, 0.6) * seam)
+        softness = draw.uniform(0.006, 0.03) * h
+        strength = draw.chance(self.config.contact) * draw.uniform(0.1, 0.6)
+        if strength.any():
+            room = room * (1 - strength * augment.wide_blur(F.pad(pha, [0, 0, down, -down]), softness))
+        return room
 
     def _plate(self, empty: torch.Tensor, draw: augment.Draw) -> torch.Tensor:
         """The room as another exposure saw it, aligned and matched as well as `bgmv2.plate` can."""

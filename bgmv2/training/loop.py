@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
 
 from bgmv2.config import ModelConfig
+from bgmv2.nn import patches
 from bgmv2.nn.checkpoint import load_model, load_strictly, save_checkpoint
 from bgmv2.nn.matting import MattingBase, MattingRefine, to_unit
 from bgmv2.training.compose import ComposeConfig, Composer, Pair
@@ -29,6 +30,7 @@ from bgmv2.training.losses import alpha_loss, error_loss, foreground_loss
 STATE = "state.pt"
 WEIGHTS = "weights.safetensors"
 LOG = "log.csv"
+WINDOW = 64  # pixels; side of the windows that a joint step refines
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,9 @@ class TrainConfig:
         joint_batch: pictures in a joint step.
         joint_scales: the base sees a joint step's pictures at one of these scales, drawn anew in each step.
         refine_share: share of a joint step's pixels that are refined.
+        windows: whole windows of 64x64 pixels that a joint step refines in each picture, most of them where alpha is soft
+            or the base is wrong. 0 refines patches where the error map says, as the network does in use: dearer by far
+            for as many pixels.
         refiner_steps: further steps that the refiner takes alone on the pictures of each joint step, where the base is
             most wrong: it is small and cheap, but slow to learn.
         rate: learning rate of decoder and ASPP in the base stage, where the backbone learns at a fifth of it (Lin et
@@ -69,6 +74,7 @@ class TrainConfig:
     base_batch: int = 8
     joint_batch: int = 4
     joint_scales: tuple[float, ...] = (0.5, 0.5, 0.25)
+    windows: int = 0
     refine_share: float = 0.125
     refiner_steps: int = 0
     rate: float = 1e-3
@@ -226,9 +232,32 @@ class Trainer:
         pred_pha, pred_fgr, pred_err, _ = (x.float() for x in answer)
         return coarse_losses(pred_pha, pred_fgr, pred_err, pha, fgr)
 
+    def _window_losses(
+        self, src: torch.Tensor, bgr: torch.Tensor, pha: torch.Tensor, fgr: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """The joint losses where only windows are refined; they count by the share of the picture that they cover."""
+        with self.autocast:
+            pha_sm, residual_sm, err_sm, hid_sm = self.model.coarse(self.model.reduced(src), self.model.reduced(bgr))
+            places = choose_windows(pha_sm.detach().float(), pha, self.config.windows)
+            maps = self.model.refiner.maps(src, bgr, pha_sm, residual_sm, hid_sm)
+            answer = self.model.refiner.refine(*maps, places, side=WINDOW).float()
+        src_w, pha_w, fgr_w = (patches.crop(x, places, WINDOW, margin=0) for x in (src, pha, fgr))
+        pred_pha, pred_fgr = to_unit(answer[:, :1], True), to_unit(answer[:, 1:] + src_w, True)
+        share = pha_w.numel() / pha.numel()
+        pred_pha_sm, pred_err_sm = pha_sm.float(), err_sm.float()
+        pred_fgr_sm = to_unit(residual_sm.float() + _reduced(src, pha_sm.shape[2:]), True)
+        pha_sm, fgr_sm = (_reduced(x, pred_pha_sm.shape[2:]) for x in (pha, fgr))
+        return {
+            "full_pha": share * alpha_loss(pred_pha, pha_w),
+            "full_fgr": share * foreground_loss(pred_fgr, fgr_w, pha_w),
+            **coarse_losses(pred_pha_sm, pred_fgr_sm, pred_err_sm, pha_sm, fgr_sm),
+        }
+
     def _joint_losses(
         self, src: torch.Tensor, bgr: torch.Tensor, pha: torch.Tensor, fgr: torch.Tensor
     ) -> dict[str, torch.Tensor]:
+        if self.config.windows > 0:
+            return self._window_losses(src, bgr, pha, fgr)
         with self.autocast:
             answer = self.model(src, bgr)
         pred_pha, pred_fgr, pred_pha_sm, pred_fgr_sm, pred_err_sm, _ = (x.float() for x in answer)
@@ -349,6 +378,26 @@ def coarse_losses(
         "fgr": foreground_loss(pred_fgr, true_fgr, true_pha),
         "err": error_loss(pred_err, pred_pha, true_pha),
     }
+
+
+def choose_windows(pred_pha: torch.Tensor, true_pha: torch.Tensor, count: int) -> patches.Places:
+    """Draw windows to refine, more likely the more of them is soft or wrong.
+
+    Args:
+        pred_pha: ``(B, 1, h, w)`` coarse alpha.
+        true_pha: ``(B, 1, H, W)`` true alpha.
+        count: of the windows in each picture; fewer, where the others have nothing to refine.
+
+    Returns:
+        Places in the grid of windows of 64x64 pixels.
+    """
+    soft = (true_pha > 0) & (true_pha < 1)
+    wrong = (F.interpolate(pred_pha, size=true_pha.shape[2:], mode="bilinear", align_corners=False) - true_pha).abs()
+    need = F.avg_pool2d(wrong + 0.1 * soft, WINDOW)
+    indices, valid = patches.largest(need * torch.rand_like(need), count)
+    picture = torch.arange(len(need), device=need.device).unsqueeze(1).expand_as(indices)
+    picture, indices = picture[valid], indices[valid]
+    return picture, indices // need.shape[3], indices % need.shape[3]
 
 
 def _reduced(x: torch.Tensor, size: Sequence[int]) -> torch.Tensor:

@@ -13,11 +13,12 @@ from torchvision.models.mobilenetv2 import mobilenet_v2
 from bgmv2.config import ModelConfig
 from bgmv2.nn.backbones import MobileNetV2Encoder
 from bgmv2.nn.checkpoint import load_model
+from bgmv2.nn.refiner import Refiner
 from bgmv2.training import augment
 from bgmv2.training.compose import ComposeConfig, Composer
 from bgmv2.training.data import Material
 from bgmv2.training.imagenet import MEAN, STD, encoder_from_imagenet
-from bgmv2.training.loop import TrainConfig, Trainer, _split_dilated
+from bgmv2.training.loop import TrainConfig, Trainer, _split_dilated, choose_windows
 from bgmv2.training.losses import alpha_loss, error_loss, foreground_loss
 
 # Nothing happens to a picture: each probability and strength is 0.
@@ -334,6 +335,41 @@ def test_the_refiner_takes_further_steps_alone(tmp_path, material):
     for a, b in zip(plain.decoder.parameters(), more.decoder.parameters(), strict=True):
         assert torch.equal(a, b)
     assert not torch.equal(plain.refiner.conv1.weight, more.refiner.conv1.weight)
+
+
+def test_windows_of_a_larger_side_are_refined_as_patches_are():
+    refiner = Refiner("sampling", 0, 0.0).eval()
+    pictures, coarse = torch.rand(2, 6, 128, 192), torch.rand(2, 42, 64, 96)
+    window = torch.tensor([1]), torch.tensor([1]), torch.tensor([2])
+    whole = refiner.refine(pictures, coarse, window, side=64)
+    ys, xs = torch.meshgrid(torch.arange(16, 32), torch.arange(32, 48), indexing="ij")
+    parts = refiner.refine(pictures, coarse, (torch.ones(256, dtype=torch.long), ys.flatten(), xs.flatten()))
+    parts = parts.view(16, 16, 4, 4, 4).permute(2, 0, 3, 1, 4).reshape(1, 4, 64, 64)
+    torch.testing.assert_close(whole, parts, rtol=1e-4, atol=1e-5)
+
+
+def test_windows_lie_where_alpha_is_soft_or_wrong():
+    true, pred = torch.zeros(2, 1, 128, 192), torch.zeros(2, 1, 64, 96)
+    true[0, :, 70:90, 130:150] = 0.5  # a soft place that the base sees
+    pred[0, :, 35:45, 65:75] = 0.5
+    pred[1, :, :10, :10] = 1  # a ghost
+    pictures, ys, xs = choose_windows(pred, true, 3)
+    assert [tuple(map(int, place)) for place in zip(pictures, ys, xs, strict=True)] == [(0, 1, 2), (1, 0, 0)]
+
+
+def test_joint_steps_refine_windows_and_both_networks_learn_from_them(tmp_path, material):
+    config = replace(TINY, base_steps=0, joint_steps=1, windows=2, joint_sides=(64, 128), freeze_norm=True)
+    trainer = Trainer(config, material, tmp_path)
+    before = copy.deepcopy(trainer.model.state_dict())
+    pair = Composer(material, PLAIN, seed=0).batch(2, 128, 128)
+    losses = trainer._window_losses(*pair)
+    (losses["full_pha"] + losses["full_fgr"]).backward()
+    assert next(trainer.model.backbone.parameters()).grad.abs().sum() > 0
+    assert set(losses) == {"full_pha", "full_fgr", "pha", "fgr", "err"}
+    list(trainer.run(save_every=100))
+    after = trainer.model.state_dict()
+    for name in ("refiner.conv1.weight", "decoder.conv4.weight"):
+        assert not torch.equal(before[name], after[name])
 
 
 def test_statistics_are_settled_for_the_kept_weights(tmp_path, material):
