@@ -49,7 +49,7 @@ class TrainConfig:
         joint_scales: the base sees a joint step's pictures at one of these scales, drawn anew in each step.
         refine_share: share of a joint step's pixels that are refined.
         windows: whole windows of 64x64 pixels that a joint step refines in each picture, most of them where alpha is soft
-            or the base is wrong. 0 refines patches where the error map says, as the network does in use: dearer by far
+            or the base is wrong; the sides of its pictures are multiples of 64 then. 0 refines patches where the error map says, as the network does in use: dearer by far
             for as many pixels.
         refiner_steps: further steps that the refiner takes alone on the pictures of each joint step, where the base is
             most wrong: it is small and cheap, but slow to learn.
@@ -83,6 +83,15 @@ class TrainConfig:
     freeze_norm: bool = False
     settle_steps: int = 40
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check what cannot be trained.
+
+        Raises:
+            ValueError: with windows, a joint step's smallest side is no multiple of theirs.
+        """
+        if self.windows > 0 and (self.joint_sides[0] < WINDOW or self.joint_sides[0] % WINDOW):
+            raise ValueError(f"with windows, joint_sides begins at a multiple of {WINDOW}, got {self.joint_sides[0]}")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
@@ -386,17 +395,17 @@ def choose_windows(pred_pha: torch.Tensor, true_pha: torch.Tensor, count: int) -
     Args:
         pred_pha: ``(B, 1, h, w)`` coarse alpha.
         true_pha: ``(B, 1, H, W)`` true alpha.
-        count: of the windows in each picture; fewer, where the others have nothing to refine.
+        count: of the windows in each picture.
 
     Returns:
-        Places in the grid of windows of 64x64 pixels.
+        Places in the grid of windows of 64x64 pixels; fewer, if a picture has fewer of them.
     """
     soft = (true_pha > 0) & (true_pha < 1)
     wrong = (F.interpolate(pred_pha, size=true_pha.shape[2:], mode="bilinear", align_corners=False) - true_pha).abs()
-    need = F.avg_pool2d(wrong + 0.1 * soft, WINDOW)
-    indices, valid = patches.largest(need * torch.rand_like(need), count)
-    picture = torch.arange(len(need), device=need.device).unsqueeze(1).expand_as(indices)
-    picture, indices = picture[valid], indices[valid]
+    need = F.avg_pool2d(wrong + 0.1 * soft + 1e-4, WINDOW)
+    indices, _ = patches.largest(need * torch.rand_like(need), count)
+    picture = torch.arange(len(need), device=need.device).repeat_interleave(indices.shape[1])
+    indices = indices.flatten()
     return picture, indices // need.shape[3], indices % need.shape[3]
 
 
@@ -446,7 +455,7 @@ def _running_mean(ema: float) -> Callable[..., None]:
 
 
 class _PairStream(IterableDataset):
-    """A number of batches, their sizes drawn from the stage's sides in steps of 32 pixels."""
+    """A number of batches, their sizes drawn from the stage's sides in steps of 32 pixels, or of whole windows."""
 
     def __init__(self, material: Material, config: TrainConfig, stage: str, count: int, *, seed: int):
         self.material = material
@@ -459,9 +468,10 @@ class _PairStream(IterableDataset):
         config = self.config
         low, high = config.base_sides if self.stage == "base" else config.joint_sides
         batch = config.base_batch if self.stage == "base" else config.joint_batch
+        step = WINDOW if self.stage == "joint" and config.windows > 0 else 32
         sides = random.Random(self.seed)
         composer = Composer(self.material, config.compose, seed=self.seed)
         for _ in range(self.count):
-            height = sides.randrange(low, (low + high) // 2 + 1, 32)
-            width = sides.randrange(low, high + 1, 32)
+            height = sides.randrange(low, (low + high) // 2 + 1, step)
+            width = sides.randrange(low, high + 1, step)
             yield composer.batch(batch, height, width)

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import subprocess
 import sys
 from dataclasses import asdict, fields, replace
@@ -353,8 +354,25 @@ def test_windows_lie_where_alpha_is_soft_or_wrong():
     true[0, :, 70:90, 130:150] = 0.5  # a soft place that the base sees
     pred[0, :, 35:45, 65:75] = 0.5
     pred[1, :, :10, :10] = 1  # a ghost
-    pictures, ys, xs = choose_windows(pred, true, 3)
+    pictures, ys, xs = choose_windows(pred, true, 1)
     assert [tuple(map(int, place)) for place in zip(pictures, ys, xs, strict=True)] == [(0, 1, 2), (1, 0, 0)]
+
+
+def test_pictures_of_nobody_have_windows_too(tmp_path, material):
+    config = replace(TINY, base_steps=0, joint_steps=2, windows=3, joint_sides=(64, 128), freeze_norm=True)
+    trainer = Trainer(replace(config, compose=replace(PLAIN, empty=1.0)), material, tmp_path)
+    with torch.no_grad():  # a base that is right: alpha is 0 everywhere
+        trainer.model.decoder.conv4.bias[0] = -100
+    list(trainer.run(save_every=100))
+    assert all(math.isfinite(value) for row in trainer.losses for value in row.values())
+
+
+def test_pictures_of_whole_windows_leave_no_border_unrefined(tmp_path, material):
+    with pytest.raises(ValueError, match="multiple of 64"):
+        replace(TINY, windows=1, joint_sides=(96, 128))
+    config = replace(TINY, windows=1, joint_sides=(64, 256), base_steps=0, compose=PLAIN)
+    sizes = {pair.pha.shape[2:] for pair in Trainer(config, material, tmp_path)._pairs("joint", 12)}
+    assert len(sizes) > 3 and all(h % 64 == w % 64 == 0 for h, w in sizes)
 
 
 def test_joint_steps_refine_windows_and_both_networks_learn_from_them(tmp_path, material):
