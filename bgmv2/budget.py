@@ -5,6 +5,7 @@ Nothing here measures time or touches a network; both are told.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -142,7 +143,8 @@ class Governor:
         self._dearer = [_DEARER] * len(settings)
         self._patience = [_PATIENCE] * len(settings)
         self._costs: deque[float] = deque(maxlen=_WINDOW)
-        self._stay = 0
+        # Frames at this setting, and frames since the next better one was asked about.
+        self._stay, self._waited = 0, 0
         self._came_from: tuple[int, float] | None = None
         self._is_warm = False
 
@@ -173,6 +175,7 @@ class Governor:
             return self.setting
         self._costs.append(seconds)
         self._stay += 1
+        self._waited += 1
         if len(self._costs) < _FEW:
             return self.setting
         cost = median(self._costs)
@@ -182,21 +185,25 @@ class Governor:
         better = self._level - 1
         if cost > self._limit:
             self._go_down(cost)
-        elif better >= 0 and self._stay >= self._patience[better]:
+        elif better >= 0 and self._waited >= self._patience[better]:
             if cost * self._dearer[better] <= _ROOMY * self._limit:
                 self._move(better, cost)
             else:
-                # Asked again later: the machine may have less to do by then.
-                self._stay = 0
+                # Asked again later: the machine may have less to do by then. What was learned is believed less and less
+                # until then, for a load that ended meanwhile looks like a setting that is dear.
+                self._waited = 0
+                self._dearer[better] = min(self._dearer[better], math.sqrt(self._dearer[better] * _DEARER))
         return self.setting
 
     def _go_down(self, cost: float) -> None:
         level, last = self._level, len(self._settings) - 1
         if level == last:
             return
-        # What did not hold for as long as was waited for it is waited for twice as long.
-        held = self._stay >= self._patience[level]
-        self._patience[level] = _PATIENCE if held else min(_MOST_PATIENCE, 2 * self._patience[level])
+        # What did not hold for as long as was waited for it is waited for twice as long. What held, holds when cheaper.
+        if self._stay >= self._patience[level]:
+            self._patience[level:] = [_PATIENCE] * (len(self._patience) - level)
+        else:
+            self._patience[level] = min(_MOST_PATIENCE, 2 * self._patience[level])
         expected = cost
         while level < last and expected > self._limit:
             expected /= self._dearer[level]
@@ -207,7 +214,7 @@ class Governor:
         self._came_from = self._level, cost
         self._level = level
         self._costs.clear()
-        self._stay = 0
+        self._stay = self._waited = 0
         self._is_warm = False
 
     def _learn(self, cost: float, level: int, before: float) -> None:

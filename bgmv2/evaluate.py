@@ -30,6 +30,7 @@ from bgmv2.develop import matte_against
 from bgmv2.errors import VideoError
 from bgmv2.matter import Matter
 from bgmv2.plate.align import Aligner
+from bgmv2.plate.keeper import Keeper
 from bgmv2.plate.sources import load_plate
 from bgmv2.video.color import to_bits
 from bgmv2.video.images import read_image
@@ -152,6 +153,8 @@ def load_benchmark(folder: str | PathLike[str]) -> Benchmark:
         content = json.loads(index.read_text(encoding="utf-8"))
         version, seed, sha256 = content["version"], content["seed"], content["sha256"]
         items = tuple(_parse_item(folder, entry) for entry in content["items"]) if version == VERSION else ()
+        if len({item.name for item in items}) < len(items):
+            raise ValueError("two items have one name")
     except (ValueError, KeyError, TypeError) as error:
         raise VideoError(f"{index} is damaged ({type(error).__name__}: {error}); make the benchmark again") from error
     if version != VERSION:
@@ -188,12 +191,12 @@ def check_predictions(benchmark: Benchmark, folder: str | PathLike[str]) -> None
 
 
 def predict(item: Item, matter: Matter, run: RunConfig) -> np.ndarray:
-    """Matte an item as a user's clip is: the plate is aligned and lit like each frame, alpha is written in 8 bits.
+    """Matte an item as a user's clip is: the plate is aligned and lit like each frame, and follows a clip; 8 bits.
 
     Args:
         item: the item.
         matter: the network.
-        run: only its `align` counts.
+        run: only its `align` and `update` count, the latter for clips.
 
     Returns:
         ``(T, H, W)`` float32, 0..1, in steps of 1/255.
@@ -206,11 +209,13 @@ def predict(item: Item, matter: Matter, run: RunConfig) -> np.ndarray:
     plate = load_plate(item.plate, width, height)
     aligner = Aligner(plate, mode=run.align, size=(height, width))
     there = plate.to(matter.device)
+    is_followed = len(frames) > 1 and run.align == "every" and run.update == "on"
+    keeper = Keeper(there, (height, width)) if is_followed else None
     phas = []
     for path, pixels in zip(item.srcs, frames, strict=True):
         if pixels.shape[:2] != (height, width):
             raise VideoError(f"{path} is not sized like the frame before it; make the benchmark again")
-        matte, *_ = matte_against(matter, matter.upload(pixels), there, aligner.align(pixels))
+        matte, *_ = matte_against(matter, matter.upload(pixels), there, aligner.align(pixels), keeper=keeper)
         phas.append(to_uint8(matte.pha[0, 0]).cpu().numpy())
     return np.stack(phas).astype(np.float32) / 255
 
@@ -301,6 +306,8 @@ def _parse_item(folder: Path, entry: Any) -> Item:
     frames = entry["frames"]
     if not frames:
         raise ValueError(f"{entry['name']} has no frame")
+    if not (isinstance(entry["name"], str) and isinstance(entry["category"], str)) or entry["category"] == ALL:
+        raise ValueError(f"names and categories are texts, and '{ALL}' is no category")
     srcs, phas = (tuple(folder / frame[key] for frame in frames) for key in ("src", "pha"))
     return Item(entry["name"], entry["category"], folder / entry["plate"], srcs, phas)
 

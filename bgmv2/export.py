@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import os
 import warnings
 from collections.abc import Callable, Mapping
@@ -130,7 +131,7 @@ def export(
     for final in _files(path):
         check_file(final, overwrite=overwrite)
     about = Exported.of(model, pixels=pixels)
-    temporary = beside(path)
+    temporary = beside(path).with_suffix(suffix)  # engines look at its letters more closely than we do
     try:
         row.write(model, about, temporary)
         differences = compare(
@@ -166,7 +167,7 @@ def compare(model: MattingRefine, engine: Engine, *, pixels: int | None, follows
 
     Returns:
         By size the largest difference of alpha or foreground, where both refine the same patches; infinite if those
-        are too few.
+        are too few, or an answer is no number.
     """
     own = model.refiner.sample_pixels
     found = {}
@@ -178,9 +179,11 @@ def compare(model: MattingRefine, engine: Engine, *, pixels: int | None, follows
             ours, theirs = model(src, bgr), engine(src, bgr)
             same = ours[5].eq(theirs[5])
             alike = same.repeat_interleave(PATCH, 2).repeat_interleave(PATCH, 3)[:, :, :height, :width]
-            far = max(((a - b).abs() * alike).max().item() for a, b in zip(ours[:2], theirs[:2], strict=True))
+            # By torch, whose maximum is NaN wherever there is one.
+            gaps = [((a - b).abs() * alike).max() for a, b in zip(ours[:2], theirs[:2], strict=True)]
+            far = torch.stack(gaps).max().item()
             is_other = same.float().mean().item() < 1 - _SWAPPED
-            found[f"{width}x{height}"] = float("inf") if is_other else far
+            found[f"{width}x{height}"] = math.inf if is_other or not math.isfinite(far) else far
     finally:
         model.refiner.sample_pixels = own
     return found
@@ -243,13 +246,18 @@ def prepared(
     name = fingerprint.of_values([_MADE, _OPSET, torch.__version__, Exported.of(model, pixels=pixels).texts()])
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bgmv2"
     path = folder / f"{name[:24]}.onnx"
-    if not path.is_file():
-        warnings.warn(f"the network is prepared for {engine}, once for these settings", Bgmv2Warning, stacklevel=2)
+    if path.is_file():
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise cannot_write(path, error) from error
-        export(model, "onnx", path, pixels=pixels, overwrite=True)
+            return open_exported(path, engine, precision)
+        except WeightsError as error:  # nobody but us has made this file: what is damaged is made anew
+            if isinstance(error.__cause__, ImportError):
+                raise
+    warnings.warn(f"the network is prepared for {engine}, once for these settings", Bgmv2Warning, stacklevel=2)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    export(model, "onnx", path, pixels=pixels, overwrite=True)
     return open_exported(path, engine, precision)
 
 

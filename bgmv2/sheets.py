@@ -39,6 +39,15 @@ def sized(picture: np.ndarray, *, long_side: int) -> np.ndarray:
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
 
 
+def stacked(rows: list[np.ndarray]) -> np.ndarray:
+    """Lay pictures below each other, each at the left."""
+    width = max(row.shape[1] for row in rows)
+    padded = [canvas(row.shape[0], width) for row in rows]
+    for space, row in zip(padded, rows, strict=True):
+        space[:, : row.shape[1]] = row
+    return np.vstack(padded)
+
+
 def grid(cells: list[np.ndarray], columns: int) -> np.ndarray:
     """Lay pictures of one size side by side, with space between them."""
     height, width = cells[0].shape[:2]

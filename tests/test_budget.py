@@ -98,6 +98,22 @@ def test_quality_does_not_pump_between_two_settings():
     assert late <= 8 and late <= early
 
 
+@pytest.mark.parametrize("hiccup", range(4, 16))
+def test_a_short_load_lowers_the_quality_for_a_while_only(hiccup):
+    rate = 0.6 / cost(HD[0])
+    levels, _ = simulate(Governor(rate, HD), lambda index: 3.0 if 50 <= index < 50 + hiccup else 1.0, 1500)
+    assert levels[-1] == 0
+
+
+def test_what_held_for_long_is_tried_again_soon():
+    governor = Governor(0.6 / cost(HD[1]), HD[1:])
+    waits = []
+    for _ in range(6):  # a load of 40 frames after 9,000 calm ones
+        levels, _ = simulate(governor, lambda index: 3.0 if index < 40 else 1.0, 9040)
+        waits.append(int(np.flatnonzero(levels[40:] == 1)[0]))
+    assert max(waits) <= 4 * min(waits) + 100
+
+
 def test_a_frame_that_took_long_once_changes_nothing():
     assert set(simulate(Governor(4, HD), lambda index: 8.0 if index % 50 == 20 else 1.0)[0]) == {0}
 

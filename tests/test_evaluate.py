@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 
-from bgmv2 import Matter, RunConfig, VideoError, evaluate, metrics
-from bgmv2.evaluate import INDEX, MEASURES, STATISTICS, Score
+from bgmv2 import Matter, RunConfig, VideoError, convert, evaluate, metrics
+from bgmv2.evaluate import INDEX, MEASURES, STATISTICS, Item, Score
 from bgmv2.plate.align import Aligner
 from bgmv2.plate.place import place_plate
 from bgmv2.plate.sources import load_plate
@@ -54,6 +55,9 @@ def test_predictions_are_named_as_bgmv2_writes_them(benchmark, tmp_path):
         (lambda content: content.update(items=3), "TypeError"),
         (lambda content: content["items"][0].pop("plate"), "KeyError: 'plate'"),
         (lambda content: content["items"][0].update(frames=[]), "a has no frame"),
+        (lambda content: content["items"][0].update(category=None), "names and categories are texts"),
+        (lambda content: content["items"][0].update(category="all"), "'all' is no category"),
+        (lambda content: content["items"][0].update(name="b"), "two items have one name"),
         (
             lambda content: content["items"][0].update(plate="a/none.png"),
             "1 of 13 pictures of the benchmark are missing",
@@ -99,7 +103,28 @@ def test_a_model_gets_the_pictures_as_a_user_s_are_matted(benchmark, weights):
         pixels = read_image(path)
         pha = matter.matte(pixels, plate=place_plate(plate.bgr[None], aligner.align(pixels))).pha[0, 0]
         wanted.append(np.rint(pha.numpy() * 255) / 255)
-    assert evaluate.predict(item, matter, RunConfig()) == pytest.approx(np.stack(wanted), abs=1e-6)
+    assert evaluate.predict(item, matter, RunConfig(update="off")) == pytest.approx(np.stack(wanted), abs=1e-6)
+
+
+def test_a_model_s_clip_is_matted_as_convert_does(tmp_path):
+    """The plate follows the light in both; the clip grows darker on one side."""
+    g = np.random.default_rng(3)
+    room = cv2.resize(g.integers(40, 220, (9, 16, 3), dtype=np.uint8), (160, 96), interpolation=cv2.INTER_CUBIC)
+    write_image(tmp_path / "plate.png", room)
+    dim = np.linspace(0, 1, 160)[None, :, None]
+    frames = []
+    for index in range(6):
+        pixels = np.rint(room * (1 - 0.05 * index * dim)).astype(np.uint8)
+        pixels[30:90, 50 + index : 80 + index] = (200, 40, 90)
+        frames.append(tmp_path / "src" / f"{index:06d}.png")
+        frames[-1].parent.mkdir(exist_ok=True)
+        write_image(frames[-1], pixels)
+    item = Item("a", "clip", tmp_path / "plate.png", tuple(frames), tuple(frames))
+    matter = Matter(device="cpu")
+    convert(tmp_path / "src/%06d.png", plate=tmp_path / "plate.png", pha=tmp_path / "pha/%06d.png", matter=matter)
+    wanted = np.stack([read_image(tmp_path / "pha" / path.name)[..., 0] / 255 for path in frames])
+    np.testing.assert_allclose(evaluate.predict(item, matter, RunConfig()), wanted, atol=1e-6)
+    assert np.abs(evaluate.predict(item, matter, RunConfig(update="off")) - wanted).max() > 0.005
 
 
 def test_the_truth_scores_nothing(benchmark):

@@ -78,6 +78,32 @@ def test_what_differs_gets_no_name(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("answer", [0, 1])
+@pytest.mark.parametrize("height", [180, 61])
+def test_what_is_no_number_gets_no_name(answer, height):
+    class Broken(Portable):
+        def forward(self, src, bgr):
+            answers = list(super().forward(src, bgr))
+            if src.shape[2] == height:
+                answers[answer] = torch.full_like(answers[answer], torch.nan)
+            return tuple(answers)
+
+    model = load_model()
+    found = export.compare(model, Broken(model, pixels=None), pixels=None)
+    assert max(found.values()) == float("inf") and sum(value == float("inf") for value in found.values()) == 1
+
+
+@pytest.mark.parametrize("scale", [0.35, 0.3333, 1 / 3, 0.01])
+def test_the_portable_network_sees_pictures_at_the_network_s_size(pair, scale):
+    model = load_model(backbone_scale=scale, refine_sample_pixels=800)
+    src, bgr = pair(40, 320)
+    with torch.inference_mode():
+        ours, theirs = Portable(model, pixels=800)(src, bgr), model(src, bgr)
+    assert [x.shape for x in ours] == [x.shape for x in theirs]
+    assert ours[2].shape[2:] == (max(1, int(40 * scale + 1e-9)), int(320 * scale + 1e-9))
+    assert (ours[0] - theirs[0]).abs().max() <= 1e-5
+
+
 def test_names_are_checked_before_work(tmp_path):
     with pytest.raises(OutputError, match=r"onnx files end in \.onnx: call it a\.onnx"):
         export.export(load_model(), "onnx", tmp_path / "a.xml", pixels=None)
@@ -125,6 +151,10 @@ def test_a_network_is_prepared_once(files, tmp_path, monkeypatch, pair):
     with pytest.warns(Bgmv2Warning, match="prepared for onnxruntime"):
         Matter(engine="onnxruntime", scale=0.25, pixels=160).matte(src, plate=bgr)
     assert asked[1:] == [(0.25, "onnx", 160)] and len(list((tmp_path / "bgmv2").iterdir())) == 2
+    for kept in (tmp_path / "bgmv2").iterdir():  # a power cut
+        kept.write_bytes(b"")
+    with pytest.warns(Bgmv2Warning, match="prepared for onnxruntime"):
+        assert Matter(engine="onnxruntime", scale=0.25).matte(src, plate=bgr).pha.equal(first.pha)
 
 
 def test_a_strange_file_is_told(tmp_path):

@@ -23,7 +23,8 @@ from bgmv2.config import RunConfig
 from bgmv2.errors import Bgmv2Error
 from bgmv2.evaluate import ALL, Benchmark, Item, Score
 from bgmv2.matter import Matter
-from bgmv2.video.images import read_image, write_image
+from bgmv2.video.images import check_image, read_image, write_image
+from bgmv2.video.sink import beside
 
 BEGIN, END = "<!-- peers: made by tools/compare_peers.py -->", "<!-- peers: end -->"
 OURS = "bgmv2"
@@ -71,10 +72,11 @@ def markdown(benchmark: Benchmark, results: dict[str, list[Score]], weights: str
     summaries = {name: evaluate.summarize(scores) for name, scores in results.items()}
     columns = [("mad", "mean"), ("mad", "median"), ("mad", "worst")]
     columns += [(measure, "mean") for measure in ("band_mad", "mse", "grad", "conn", "background", "dtssd")]
-    heads = [evaluate.MEASURES[name].label + ("" if kind == "mean" else f", {kind}") for name, kind in columns]
     categories = [category for category in summaries[OURS] if category != ALL]
     stills = sum(len(item.srcs) == 1 for item in benchmark.items)
+    columns = [(name, kind) for name, kind in columns if name in summaries[OURS][ALL]]  # stills have no dtSSD
     overall, by_category = [], []
+    heads = [evaluate.MEASURES[name].label + ("" if kind == "mean" else f", {kind}") for name, kind in columns]
     for name, summary in summaries.items():
         cells = (evaluate.cell(measure, summary[ALL][measure][kind]) for measure, kind in columns)
         overall.append([labels[name], needs[name], *cells])
@@ -95,6 +97,18 @@ def markdown(benchmark: Benchmark, results: dict[str, list[Score]], weights: str
     )
 
 
+def hairy_items(benchmark: Benchmark) -> list[Item]:
+    """Find the items that `hair_sheet` shows.
+
+    Raises:
+        ValueError: there are none, or they are too small.
+    """
+    items = [item for item in benchmark.items if item.category == HAIR][:SHOWN]
+    if not items or any(min(item.truth().shape[1:]) < CROP for item in items):
+        raise ValueError(f"--hair needs items of the category {HAIR}, of {CROP}x{CROP} pixels or more")
+    return items
+
+
 def hair_sheet(benchmark: Benchmark, folders: dict[str, Path]) -> np.ndarray:
     """Show hair at full size over bright colours: the frame, the truth, then each folder's alpha.
 
@@ -103,8 +117,7 @@ def hair_sheet(benchmark: Benchmark, folders: dict[str, Path]) -> np.ndarray:
     from pymatting import estimate_foreground_ml
 
     rows = []
-    hairy = [item for item in benchmark.items if item.category == HAIR]
-    for item, colour in zip(hairy[:SHOWN], COLOURS, strict=False):
+    for item, colour in zip(hairy_items(benchmark), COLOURS, strict=False):
         src, true = read_image(item.srcs[0]) / 255.0, item.truth()[0]
         soft = ((true > 0.05) & (true < 0.95)).astype(np.float32)
         most = cv2.boxFilter(soft, -1, (CROP, CROP), borderType=cv2.BORDER_CONSTANT)
@@ -134,6 +147,9 @@ def main() -> None:
         if args.table is not None:
             put("", args.table.read_text(encoding="utf-8"), BEGIN, END)  # says now that there is no place for it
         benchmark = evaluate.load_benchmark(args.benchmark)
+        if args.hair is not None:
+            check_image(args.hair, overwrite=True)
+            hairy_items(benchmark)
         store = args.peers / f"predictions-{benchmark.sha256[:12]}"
         matter = Matter(args.weights, args.device)
         folders = {OURS: store / OURS, **{name: store / name for name in PEERS}}
@@ -144,7 +160,9 @@ def main() -> None:
         text = markdown(benchmark, results, Path(args.weights).name if args.weights else "bundled weights")
         print(text)
         if args.table is not None:
-            args.table.write_text(put(text, args.table.read_text(encoding="utf-8"), BEGIN, END), encoding="utf-8")
+            partial = beside(args.table)
+            partial.write_text(put(text, args.table.read_text(encoding="utf-8"), BEGIN, END), encoding="utf-8")
+            partial.replace(args.table)
         if args.hair is not None:
             write_image(args.hair, hair_sheet(benchmark, {n: folders[n] for n in (OURS, "modnet")}), overwrite=True)
     except (Bgmv2Error, ImportError, OSError, ValueError, subprocess.CalledProcessError) as error:

@@ -184,9 +184,11 @@ def main() -> None:
     args = parser.parse_args()
     if args.output.exists():
         parser.error(f"{args.output} is there already: choose another name, or remove it")
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-
-    material = shuffled(load_material(args.data, split="test"), args.seed)
+    try:
+        material = shuffled(load_material(args.data, split="test"), args.seed)
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        parser.exit(1, f"{parser.prog}: error: {error}\n")
     jobs = [(name, number) for name, category in CATEGORIES.items() for number in range(category.count)]
     entries = []
     temporary = beside(args.output)

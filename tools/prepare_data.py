@@ -298,7 +298,7 @@ def pack(pictures: Iterable[Picture], output: Path, *, quality: int, seed: int, 
     twice = [name for name, count in Counter((p.kind, p.name) for p in pictures).items() if count > 1]
     if twice:
         raise ValueError(f"two pictures are called {'/'.join(twice[0])}: rename a folder, or one of them")
-    output = output.absolute()
+    output = output.resolve()
     check_replaceable(output, overwrite=overwrite)
     random.Random(seed).shuffle(pictures)
     temporary = beside(output)
@@ -331,9 +331,11 @@ def pack(pictures: Iterable[Picture], output: Path, *, quality: int, seed: int, 
                 shards |= tars.close()
         manifest = {"shards": shards, "items": items}
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        former = beside(output)
         if output.exists():
-            shutil.rmtree(output)
+            os.replace(output, former)
         os.replace(temporary, output)
+        shutil.rmtree(former, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return manifest
@@ -370,7 +372,7 @@ def main() -> None:
     args = parser.parse_args()
     cv2.setNumThreads(1)
     try:
-        check_replaceable(args.output.absolute(), overwrite=args.overwrite)
+        check_replaceable(args.output.resolve(), overwrite=args.overwrite)
         pictures = [
             *(picture for folder in args.people for picture in find_pictures(folder, "person", **PEOPLE)),
             *(picture for folder in args.renders for picture in find_pictures(folder, "person", **RENDERS)),

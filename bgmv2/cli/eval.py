@@ -51,15 +51,14 @@ def add_parser(verbs: argparse._SubParsersAction) -> argparse.ArgumentParser:
         help=f"a picture of the {WORST} worst items, worst first: frame, plate, truth, alpha, difference",
     )
     group.add_argument("--overwrite", action="store_true", help="replace results that are there already")
-    options.add_config(parser, RunConfig, options.STILL, "how to compute")
+    flags = {**options.STILL, "update": options.RUN["update"]}
+    options.add_config(parser, RunConfig, flags, "how to compute")
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
     """Do it."""
-    import numpy as np
-
-    from bgmv2 import evaluate
+    from bgmv2 import evaluate, sheets
     from bgmv2.matter import Matter
     from bgmv2.video.images import write_image
 
@@ -94,7 +93,7 @@ def run(args: argparse.Namespace) -> None:
         _write_json(Path(args.json), evaluate.report(benchmark, scores, **notes))
     if args.sheet is not None:
         worst = sorted(range(len(rows)), key=lambda index: -scores[index].values["mad"])[:WORST]
-        write_image(args.sheet, np.vstack([rows[index] for index in worst]), overwrite=args.overwrite)
+        write_image(args.sheet, sheets.stacked([rows[index] for index in worst]), overwrite=args.overwrite)
 
 
 def _check_outputs(args: argparse.Namespace) -> None:

@@ -38,12 +38,18 @@ def save_checkpoint(
         config: what to build before these weights are loaded.
         half: store floating-point tensors as float16, which halves the file.
         notes: further strings to keep in the file's header.
+
+    Raises:
+        ValueError: a weight is no finite number, or too large for float16.
     """
     path = Path(path)
     tensors = {
         name: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous()
         for name, value in state.items()
     }
+    for name, value in tensors.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise ValueError(f"{name} holds numbers that are not finite{' in float16' if half else ''}")
     header = {"format": "pt", "config": json.dumps(asdict(config)), "sha256": checksum(tensors), **notes}
     partial = path.with_name(f".{path.name}.part")
     try:
@@ -138,6 +144,10 @@ def _read_torch(path: Path) -> tuple[ModelConfig, dict[str, torch.Tensor]]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever its zip reader, unpickler or the file system meet
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if "TorchScript" in reason:
+            raise WeightsError(
+                f"{path} is a TorchScript file, for other programs: give the weights themselves"
+            ) from error
         raise WeightsError(f"{path} is damaged or no weights file ({reason[:120]})") from error
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise WeightsError(f"{path} holds no weights: a dictionary from names to tensors was expected")

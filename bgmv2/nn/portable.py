@@ -36,14 +36,14 @@ class Portable(nn.Module):
         self.model = model
         self.pixels = pixels
         # With floats, exporters would round sizes in ways of their own.
-        scale = Fraction(model.backbone_scale).limit_denominator(1000)
+        scale = Fraction(model.backbone_scale).limit_denominator(1_000_000)
         self._scale = scale.numerator, scale.denominator
 
     def forward(self, src: torch.Tensor, bgr: torch.Tensor) -> tuple[torch.Tensor, ...]:
         height, width = src.shape[2], src.shape[3]
         pad = [0, -width % patches.PATCH, 0, -height % patches.PATCH]
         src, bgr = (F.pad(x, pad, mode="replicate") for x in (src, bgr))
-        size = [n * self._scale[0] // self._scale[1] for n in src.shape[2:]]
+        size = [torch.sym_max(1, n * self._scale[0] // self._scale[1]) for n in src.shape[2:]]
         src_sm, bgr_sm = (F.interpolate(x, size=size, mode="bilinear", align_corners=False) for x in (src, bgr))
         pha_sm, residual_sm, err_sm, hid_sm = self.model.coarse(src_sm, bgr_sm)
 

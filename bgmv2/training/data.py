@@ -94,9 +94,13 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         if not (isinstance(manifest["shards"], dict) and isinstance(manifest["items"], list)):
             raise TypeError("shards and items are of other types")
+        for item in manifest["items"]:
+            if not all(isinstance(item[key], str) for key in ("split", "kind", "name", "shard")):
+                raise TypeError("an item is of another kind")
+            manifest["shards"][item["shard"]]
     except FileNotFoundError as error:
         raise FileNotFoundError(f"there is no {path}: make that folder with tools/prepare_data.py") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is no manifest of tools/prepare_data.py: make that folder again") from error
     return manifest
 

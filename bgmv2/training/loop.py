@@ -7,7 +7,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -88,8 +88,23 @@ class TrainConfig:
         """Check what cannot be trained.
 
         Raises:
-            ValueError: with windows, a joint step's smallest side is no multiple of theirs.
+            ValueError: a value is of another kind than its default; a count is none; or, with windows, a joint step's
+                smallest side is no multiple of theirs.
         """
+        for f in fields(self):
+            value, default = getattr(self, f.name), f.default
+            kind = (int, float) if isinstance(default, float) else type(default)
+            if default is not MISSING and (not isinstance(value, kind) or isinstance(value, bool) != (kind is bool)):
+                raise ValueError(f"{f.name} is like {default}, got {value!r}")
+        for name in ("base_batch", "joint_batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is 1 or more, got {getattr(self, name)}")
+        for name in ("base_sides", "joint_sides"):
+            sides = getattr(self, name)
+            if len(sides) != 2 or not all(isinstance(side, int) for side in sides) or not 0 < sides[0] <= sides[1]:
+                raise ValueError(f"{name} are a smallest and a largest side in pixels, got {sides}")
+        if not self.joint_scales or not all(0 < scale <= 0.5 for scale in self.joint_scales):
+            raise ValueError(f"joint_scales are above 0 and at most 0.5, got {self.joint_scales}")
         if self.windows > 0 and (self.joint_sides[0] < WINDOW or self.joint_sides[0] % WINDOW):
             raise ValueError(f"with windows, joint_sides begins at a multiple of {WINDOW}, got {self.joint_sides[0]}")
 
@@ -98,9 +113,11 @@ class TrainConfig:
         """The inverse of `dataclasses.asdict`; what is not given has its default.
 
         Raises:
-            ValueError: there is no setting of such a name.
+            ValueError: there is no setting of such a name, or its value is of another kind.
         """
         parts = {"model": ModelConfig, "compose": ComposeConfig}
+        if not isinstance(values, Mapping) or not all(isinstance(values.get(name, {}), Mapping) for name in parts):
+            raise ValueError(f"a run's settings, its {' and its '.join(parts)} are objects of names and values")
         for kind, given in ((cls, values), *((kind, values.get(name, {})) for name, kind in parts.items())):
             unknown = set(given) - {f.name for f in fields(kind)}
             if unknown:
@@ -368,10 +385,12 @@ class Trainer:
 def write_log(rows: list[dict[str, float]], path: Path) -> None:
     """Write all losses as a table; a stage that does not have one leaves its place empty."""
     names = sorted({name for row in rows for name in row}, key=lambda name: (name != "step", name))
-    with path.open("w", newline="") as file:
+    partial = path.with_name(f".{path.name}.part")
+    with partial.open("w", newline="") as file:
         table = csv.DictWriter(file, names)
         table.writeheader()
         table.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in rows)
+    partial.replace(path)
 
 
 def coarse_losses(

@@ -65,7 +65,8 @@ def measure(model: MattingRefine, pairs: list[Pair], *, coarse: bool) -> dict[st
         soft = (pair.pha > 0) & (pair.pha < 1)
         whole.append(gap.mean())
         band.append(gap[soft].mean() if soft.any() else gap.new_zeros(()))
-        background.append((gap[pair.pha == 0] > 0.1).float().mean())
+        empty = pair.pha == 0
+        background.append((gap[empty] > 0.1).float().mean() if empty.any() else gap.new_zeros(()))
     means = (float(torch.stack(values).mean()) for values in (whole, band, background))
     return dict(zip(("alpha", "soft alpha", "background above 0.1"), means, strict=True))
 

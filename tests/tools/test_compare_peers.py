@@ -105,6 +105,12 @@ def test_the_tables_stand_between_the_markers(compare, benchmark_folder):
     rows = [line for line in lines if line.startswith("| **bgmv2**, some weights |") or line.startswith("| MODNet |")]
     assert len(rows) == 4 and rows[0].count("|") == header.count("|")
     assert "| method | static | shadow | clip |" in lines
+    (still,) = (
+        line
+        for line in compare.markdown(benchmark, {compare.OURS: scores[:2]}, "x").splitlines()
+        if "Grad" in line and "|" in line
+    )
+    assert "dtSSD" in header and "dtSSD" not in still
     before = f"before\n{compare.BEGIN}\nold\n{compare.END}\nafter\n"
     assert (
         compare.put(text, before, compare.BEGIN, compare.END)
@@ -119,6 +125,10 @@ def test_the_sheet_of_hair_shows_frame_truth_and_each_alpha(compare, benchmark_f
     monkeypatch.setattr(compare, "CROP", 16)
     monkeypatch.setattr(compare, "HAIR", "static")
     benchmark = evaluate.load_benchmark(benchmark_folder)
+    monkeypatch.setattr(compare, "CROP", 400)
+    with pytest.raises(ValueError, match="--hair needs items of the category static, of 400x400"):
+        compare.hairy_items(benchmark)
+    monkeypatch.setattr(compare, "CROP", 16)
     item = benchmark.items[0]
     compare.keep(item, np.zeros((1, 32, 48)), tmp_path / "none")
     sheet = compare.hair_sheet(benchmark, {"none": tmp_path / "none"})

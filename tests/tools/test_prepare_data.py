@@ -137,6 +137,11 @@ def test_nothing_is_replaced_unasked(tool, folders, monkeypatch):
         tool.check_replaceable(target, overwrite=False)
     run(tool, monkeypatch, target, *command(folders), "--seed", 1, "--overwrite")
     assert (target / "manifest.json").read_bytes() != before
+    link = folders / "link"
+    link.symlink_to(target)
+    run(tool, monkeypatch, link, *command(folders), "--overwrite")
+    assert link.is_symlink() and (target / "manifest.json").read_bytes() == before
+    assert sorted(path.name for path in folders.iterdir()) == ["link", "people", "renders", "rooms", "shards"]
     (target / "letter.txt").write_text("mine")
     with pytest.raises(OutputError, match="other things"):
         tool.check_replaceable(target, overwrite=True)

@@ -83,6 +83,11 @@ def test_a_folder_without_a_manifest_is_refused(folder):
     (folder / "manifest.json").write_text("[]")
     with pytest.raises(ValueError, match="no manifest of tools/prepare_data.py"):
         load_material(folder, split="train")
+    for wrong in ({"split": None}, {"shard": "train-999.tar"}):
+        item = {"name": "a", "kind": "people", "split": "train", "shard": "train-000.tar", **wrong}
+        (folder / "manifest.json").write_text(json.dumps({"shards": {"train-000.tar": ""}, "items": [item]}))
+        with pytest.raises(ValueError, match="no manifest of tools/prepare_data.py"):
+            load_material(folder, split="train")
     (folder / "manifest.json").unlink()
     with pytest.raises(FileNotFoundError, match="make that folder with tools/prepare_data.py"):
         load_material(folder, split="train")

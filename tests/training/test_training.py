@@ -16,11 +16,12 @@ from bgmv2.nn.backbones import MobileNetV2Encoder
 from bgmv2.nn.checkpoint import load_model
 from bgmv2.nn.refiner import Refiner
 from bgmv2.training import augment
-from bgmv2.training.compose import ComposeConfig, Composer
+from bgmv2.training.compose import ComposeConfig, Composer, Pair
 from bgmv2.training.data import Material
 from bgmv2.training.imagenet import MEAN, STD, encoder_from_imagenet
 from bgmv2.training.loop import TrainConfig, Trainer, _split_dilated, choose_windows
 from bgmv2.training.losses import alpha_loss, error_loss, foreground_loss
+from bgmv2.training.report import measure
 
 # Nothing happens to a picture: each probability and strength is 0.
 PLAIN = ComposeConfig(**{f.name: 0.0 for f in fields(ComposeConfig)})
@@ -416,6 +417,31 @@ def test_a_configuration_is_read_back_and_a_typo_is_named():
     assert TrainConfig.from_dict({"rate": 0.5}).rate == 0.5
     with pytest.raises(ValueError, match="ComposeConfig has no setting shadows"):
         TrainConfig.from_dict({"compose": {"shadows": 1}})
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([], "objects of names and values"),
+        ({"model": None}, "objects of names and values"),
+        ({"base_steps": "x"}, "base_steps is like 2400, got 'x'"),
+        ({"freeze_norm": 1}, "freeze_norm is like False, got 1"),
+        ({"base_sides": 5}, "base_sides is like"),
+        ({"joint_sides": [64]}, "joint_sides are a smallest and a largest side"),
+        ({"base_batch": 0}, "base_batch is 1 or more"),
+        ({"joint_scales": []}, "joint_scales are above 0"),
+        ({"windows": True}, "windows is like 0, got True"),
+    ],
+)
+def test_settings_of_another_kind_are_named(values, said):
+    with pytest.raises(ValueError, match=said):
+        TrainConfig.from_dict(values)
+
+
+def test_held_out_pictures_without_background_are_measured():
+    pair = Pair(torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64), torch.ones(1, 1, 64, 64), torch.rand(1, 3, 64, 64))
+    found = measure(load_model(), [pair], coarse=False)
+    assert found["background above 0.1"] == 0 and 0 < found["alpha"] < 1 and found["soft alpha"] == 0
 
 
 def test_a_run_starts_from_earlier_weights(tmp_path, material):

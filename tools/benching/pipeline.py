@@ -31,7 +31,7 @@ from bgmv2.backdrop import open_backdrop
 from bgmv2.config import EncodeConfig
 from bgmv2.memory import keep_memory
 from bgmv2.plate.align import Aligner
-from bgmv2.plate.place import place_plate_and_cover
+from bgmv2.plate.keeper import Keeper
 from bgmv2.plate.sources import load_plate
 from bgmv2.types import Frame, Matte, VideoInfo
 from bgmv2.video.images import read_image, write_image
@@ -39,7 +39,7 @@ from bgmv2.video.open import open_sink, open_source
 
 SAMPLE = Path(__file__).parents[2] / "tests" / "sample"
 SIZES = {"hd": (1920, 1080), "4k": (3840, 2160)}
-STAGES = ("decode", "align", "upload", "base", "refine", "compose", "download", "encode")
+STAGES = ("decode", "align", "upload", "base", "refine", "follow", "compose", "download", "encode")
 _WARM = 2  # frames that are not counted: memory, threads and kernels are made ready in them
 
 
@@ -183,18 +183,25 @@ def stages_alone(clip: Path, plate: Path, matter: Matter) -> dict[str, Cost]:
     aligner = Aligner(clean)
     alignments: list[Any] = []
     costs["align"] = _cost((aligner.align(frame.pixels) for frame in frames), keep=alignments)
-    on_device = clean.to(device)
+    keeper = Keeper(clean.to(device), (info.height, info.width))
 
     def uploaded() -> Iterator[tuple[torch.Tensor, ...]]:
-        for frame, alignment in zip(frames, alignments, strict=True):
+        for frame in frames:
             src = compose.from_integers(frame.pixels, device=device)[None]
-            bgr, _ = place_plate_and_cover(on_device.bgr[None], alignment, on_device.seen)
-            yield src, bgr, matter.upload(src), matter.upload(bgr)
+            yield src, matter.upload(src)
+
+    def followed() -> Iterator[torch.Tensor]:
+        for alignment in alignments:
+            placed, seen = keeper.place(alignment)
+            yield matter.upload(placed)
+            keeper.learn(src, pha, placed, seen, alignment)
 
     pairs: list[Any] = []
     with torch.inference_mode():
         costs["upload"] = _cost(uploaded(), device, keep=pairs, most=1)
-        src, bgr, src_in, bgr_in = pairs[0]
+        src, src_in = pairs[0]
+        bgr, _ = keeper.place(alignments[0])
+        bgr_in = matter.upload(bgr)
         usual = matter.settings(info.height, info.width)[0]
 
         def matted() -> Matte:
@@ -207,6 +214,7 @@ def stages_alone(clip: Path, plate: Path, matter: Matter) -> dict[str, Cost]:
         whole = _cost(_again(matted, frames), device)
         costs["refine"] = Cost(max(0.0, whole.seconds - base.seconds), max(0.0, whole.work - base.work))
         pha, fgr = matted()[:2]
+        costs["follow"] = _cost(followed(), device)
         backdrop = open_backdrop("green", width=info.width, height=info.height)
 
         def composed() -> torch.Tensor:
