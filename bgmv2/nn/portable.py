@@ -44,7 +44,10 @@ class Portable(nn.Module):
         pad = [0, -width % patches.PATCH, 0, -height % patches.PATCH]
         src, bgr = (F.pad(x, pad, mode="replicate") for x in (src, bgr))
         size = [torch.sym_max(1, n * self._scale[0] // self._scale[1]) for n in src.shape[2:]]
-        src_sm, bgr_sm = (F.interpolate(x, size=size, mode="bilinear", align_corners=False) for x in (src, bgr))
+        src_sm, bgr_sm = (
+            F.interpolate(x, size=size, mode="bilinear", align_corners=False)  # type: ignore[arg-type]
+            for x in (src, bgr)
+        )
         pha_sm, residual_sm, err_sm, hid_sm = self.model.coarse(src_sm, bgr_sm)
 
         refiner = self.model.refiner
