@@ -48,9 +48,9 @@ class TrainConfig:
         joint_batch: pictures in a joint step.
         joint_scales: the base sees a joint step's pictures at one of these scales, drawn anew in each step.
         refine_share: share of a joint step's pixels that are refined.
-        windows: whole windows of 64x64 pixels that a joint step refines in each picture, most where alpha is soft or the
-            base is wrong; the sides of its pictures are multiples of 64 then. 0 refines patches where the error map
-            says, as the network does in use: dearer by far for as many pixels.
+        windows: whole windows of 64x64 pixels that a joint step refines in each picture, most where alpha is soft or
+            the base is wrong; the sides of its pictures are multiples of 64 then. 0 refines patches where the error
+            map says, as the network does in use: dearer by far for as many pixels.
         refiner_steps: further steps that the refiner takes alone on the pictures of each joint step, where the base is
             most wrong: it is small and cheap, but slow to learn.
         rate: learning rate of decoder and ASPP in the base stage, where the backbone learns at a fifth of it (Lin et
