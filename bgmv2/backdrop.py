@@ -22,7 +22,7 @@ from bgmv2.video.probe import kind_of
 from bgmv2.video.timeline import Timeline
 
 CHOICES = "a backdrop is blur, a colour such as #00b140 or green, or the path of a picture or video"
-_BLUR = re.compile(r"blur(?::(\d+\.?\d*|\.\d+)(px|%)?)?", re.ASCII)
+_BLUR = re.compile(r"blur(?::(\d+\.?\d*|\.\d+)(px|%)?)?", re.ASCII | re.IGNORECASE)
 
 
 class Backdrop(Protocol):
@@ -77,7 +77,7 @@ def open_backdrop(
     """
     if width < 1 or height < 1:
         raise ValueError(f"a backdrop's size is positive, got {width = }, {height = }")
-    if spec.partition(":")[0] == "blur":
+    if spec.partition(":")[0].lower() == "blur":
         return BlurredPlate(_parse_blur(spec, height))
     try:
         return Still(parse_color(spec).view(3, 1, 1))
@@ -109,12 +109,15 @@ def _parse_blur(spec: str, height: int) -> float:
         )
     if match[1] is None:
         return BLUR
-    return float(match[1]) / (100 if match[2] == "%" else height)
+    strength = float(match[1]) / (100 if match[2] == "%" else height)
+    if strength > 1:
+        raise BackdropError(f"'{spec}' is wider than the picture is high, {height} pixels; blur:5% is a wide one")
+    return strength
 
 
 def is_path(spec: str) -> bool:
     """Tell a backdrop that is a file, or should be, from a colour and the plate out of focus."""
-    if spec.partition(":")[0] == "blur":
+    if spec.partition(":")[0].lower() == "blur":
         return False
     try:
         parse_color(spec)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from os import PathLike
 
 import numpy as np
@@ -19,7 +20,7 @@ from bgmv2.device import (
     open_device,
     told_of_memory,
 )
-from bgmv2.errors import DeviceError, WeightsError
+from bgmv2.errors import Bgmv2Warning, DeviceError, WeightsError
 from bgmv2.export import Engine, Exported, engine_of, is_exported, open_exported, prepared
 from bgmv2.nn.checkpoint import load_model
 from bgmv2.nn.fast import FastMatting
@@ -105,6 +106,9 @@ class Matter:
             refine_threshold=threshold,
         )
         self.config = model.config
+        for name, value, mode in (("threshold", threshold, "thresholding"), ("pixels", pixels, "sampling")):
+            if value is not None and model.config.refine_mode != mode:
+                warnings.warn(f"{name} does nothing here: it is for refine {mode}", Bgmv2Warning, stacklevel=2)
         with told_of_memory(self.device, "the network"):
             self.model = model.to(self.device)
         self._answer = FastMatting(self.model, self.dtype, follow=region == "auto")

@@ -11,9 +11,9 @@ from bgmv2.config import CheckConfig, CompositeConfig, EncodeConfig
 from bgmv2.errors import OutputError, VideoError
 from bgmv2.types import StrPath, VideoInfo
 from bgmv2.video import images
-from bgmv2.video.formats import CONTAINERS, RAW
+from bgmv2.video.formats import CONTAINERS, PICTURES, RAW
 from bgmv2.video.images import check_image, list_images
-from bgmv2.video.open import holds_layers, is_rereadable
+from bgmv2.video.open import holds_layers, is_rereadable, is_sequence
 from bgmv2.video.probe import shown
 from bgmv2.video.sequence import Pattern, is_pattern
 from bgmv2.video.sink import check_folder
@@ -30,6 +30,9 @@ def chosen(**outputs: StrPath | None) -> dict[str, StrPath]:
     chosen = {role: path for role, path in outputs.items() if path is not None}
     if not chosen:
         raise OutputError(f"there is nothing to write: name at least one of {', '.join(outputs)}")
+    for role, path in chosen.items():
+        if not os.fspath(path):
+            raise OutputError(f"the name of {role} is empty: give it one")
     seen: dict[Path, str] = {}
     for role, path in chosen.items():
         other = seen.setdefault(Path(path).resolve(), role)
@@ -47,13 +50,13 @@ def keep_inputs(outputs: Iterable[StrPath], *inputs: StrPath) -> None:
     Raises:
         OutputError: names the two.
     """
-    numbered = [Pattern.of(Path(given)).found() for given in inputs if is_pattern(given)]
+    numbered = [Pattern.of(Path(given)).found() for given in inputs if is_sequence(given) and is_pattern(given)]
     firsts = [min(found.items())[1] for found in numbered if found]
     for output, given in itertools.product(map(Path, outputs), map(Path, filter(os.path.exists, (*inputs, *firsts)))):
         if output.exists():
             is_read = output.samefile(given) or output.resolve() in given.resolve().parents
         else:
-            is_read = is_pattern(output) and Pattern.of(output).holds(given)
+            is_read = output.suffix.lower() in PICTURES and is_pattern(output) and Pattern.of(output).holds(given)
         if is_read:
             raise OutputError(f"{given} is read, so {output} cannot be written over it: choose another name")
 
@@ -88,6 +91,10 @@ def picture_jobs(src: Path, outputs: Mapping[str, StrPath], *, overwrite: bool) 
     if not src.is_dir():
         targets = {role: Path(path) for role, path in outputs.items()}
         for role, target in targets.items():
+            if target.is_dir() or os.fspath(outputs[role]).endswith(("/", os.sep)):
+                raise OutputError(
+                    f"one picture gives one file, such as {target / src.stem}.png, but {target} is a folder"
+                )
             check_image(target, alpha=role == "rgba", overwrite=overwrite)
         return [(src, targets)]
     pictures = list_images(src)

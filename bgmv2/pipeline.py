@@ -28,7 +28,7 @@ from bgmv2.plate.samples import check_twice_readable, most_frames
 from bgmv2.plate.sources import load_plate, make_plate, plate_of, save_plate
 from bgmv2.plate.words import PlateSource
 from bgmv2.progress import Bar, Pace, Progress, counted
-from bgmv2.report import Recorder, better, check_report
+from bgmv2.report import Recorder, better, check_report, check_report_name
 from bgmv2.types import Frame, Plate, StrPath, VideoInfo
 from bgmv2.verify import verify
 from bgmv2.video.carry import Origin
@@ -144,6 +144,7 @@ def convert(
         check_twice_readable(clip, plate_source)
     if check.report is not None:
         report = Path(check.report)
+        check_report_name(report)
         chosen(**outputs, report=report, **{"the pictures of the report": report.with_suffix("")})
     with ExitStack() as stack:
         source = stack.enter_context(closing(open_source(clip, read)))

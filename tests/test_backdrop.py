@@ -72,6 +72,12 @@ def test_a_blur_is_as_wide_as_was_asked_for(spec, strength):
     torch.testing.assert_close(opened(spec).at(0.0, plate), blurred(plate, strength=strength))
 
 
+@pytest.mark.parametrize("spec", ["blur:25", "Blur:101%", "blur:99999"])
+def test_a_blur_wider_than_the_picture_is_refused(spec):
+    with pytest.raises(BackdropError, match="is wider than the picture is high, 24 pixels"):
+        opened(spec)
+
+
 @pytest.mark.parametrize("spec", ["blur:", "blur:wide", "blur:-1", "blur:3em", "blur:1e3", "blur:3%%"])
 def test_a_blur_of_no_width_is_refused(spec):
     with pytest.raises(BackdropError, match="is no blur; write blur, blur:20 for 20 pixels, or blur:3%"):

@@ -7,6 +7,7 @@ Exit codes: 0 done; 1 it could not be done, stderr says why, or `verify` found a
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
 import warnings
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from bgmv2 import __version__
 from bgmv2.cli import batch, check, convert, eval, export, image, plate, verify, webcam
 from bgmv2.errors import Bgmv2Error, Bgmv2Warning, one_line
 from bgmv2.memory import keep_memory
+from bgmv2.progress import JsonLines
 
 VERBS = (convert, check, plate, webcam, batch, image, eval, verify, export)
 
@@ -42,7 +44,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         sub = verb.add_parser(verbs)
         sub.add_argument("--debug", action="store_true", help="show the trace of an error")
         sub.set_defaults(run=verb.run, parser=sub)
-    args = parser.parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    try:
+        args, strange = parser.parse_known_args(words)
+        if strange:
+            args.parser.error(f"unrecognized arguments: {' '.join(strange)}{_meant(strange[0], args.parser)}")
+    except _WrongUsageError as error:
+        _refuse(error, words)
     if argv is None:  # else the process is another's
         keep_memory()
     try:
@@ -52,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.simplefilter("always", Bgmv2Warning)
             warnings.showwarning = _show_warning
             return args.run(args) or 0
+    except _WrongUsageError as error:
+        _refuse(error, words)
     except KeyboardInterrupt:
         _say("interrupted: no half-written result bears its name")
         return 130
@@ -62,10 +72,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+class _WrongUsageError(Exception):
+    """What is wrong with the words of a command; `prog` knows better."""
+
+    def __init__(self, prog: str, message: str):
+        super().__init__(message)
+        self.prog = prog
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Say it in one line, which a page of usage would hide."""
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        """Leave it to `main`, which knows to whom it is said."""
+        raise _WrongUsageError(self.prog, message)
+
+
+def _refuse(error: _WrongUsageError, words: Sequence[str]) -> NoReturn:
+    """Say it in one line, which a page of usage would hide; to a machine, too, if one listens."""
+    if "--json" in words:
+        # Where frames should go to standard output, nothing else may.
+        JsonLines(sys.stderr if "-" in words else sys.stdout).failed(error)
+    sys.stderr.write(f"{error.prog}: error: {error} (see {error.prog} --help)\n")
+    sys.exit(2)
+
+
+def _meant(word: str, parser: argparse.ArgumentParser) -> str:
+    """Guess which flag was mistyped."""
+    known = [name for action in parser._actions for name in action.option_strings]
+    near = difflib.get_close_matches(word.partition("=")[0], known, n=1, cutoff=0.7)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

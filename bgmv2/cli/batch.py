@@ -149,7 +149,7 @@ def _tables() -> tuple[tuple[type, dict[str, dict[str, Any]], str], ...]:
 def _read_settings(args: argparse.Namespace) -> Settings:
     from bgmv2.batch import Settings
 
-    results = options.read_outputs(args)
+    results = options.read_outputs(args, needed=False)
     return Settings(
         results=results or Settings().results,
         backdrop=args.backdrop,

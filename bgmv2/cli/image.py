@@ -25,8 +25,8 @@ def add_parser(verbs: argparse._SubParsersAction) -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    options.add_inputs(parser, "a picture with the subject, or a folder of them")
-    options.add_outputs(parser)
+    options.add_inputs(parser, "a picture with the subject, or a folder of them", options.PLATE_WORDS_OF_PICTURES)
+    options.add_outputs(parser, "OUT is a picture, such as out.png, or for a folder of pictures a folder of PNG.")
     still = {name: flag for name, flag in options.COMPOSITE.items() if name != "backdrop_end"}
     options.add_config(parser, CompositeConfig, still, "how to compose")
     options.add_config(parser, RunConfig, options.STILL, "how to compute")

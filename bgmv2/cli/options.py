@@ -38,8 +38,8 @@ _NTSC = {"23.976": 24, "23.98": 24, "29.97": 30, "47.952": 48, "47.95": 48, "59.
 
 
 def parse_time(text: str) -> float:
-    """Read an instant: seconds, ``90.5``, or hours, minutes and seconds, ``1:30.5`` or ``00:01:30.500``."""
-    match = re.fullmatch(r"(?:(?:(\d+):)?([0-5]?\d):)?(\d+(?:\.\d*)?|\.\d+)", text, re.ASCII)
+    """Read an instant: seconds, ``90.5`` or ``90.5s``, or hours, minutes and seconds, ``1:30.5`` or ``00:01:30.500``."""
+    match = re.fullmatch(r"(?:(?:(\d+):)?([0-5]?\d):)?(\d+(?:\.\d*)?|\.\d+)s?", text, re.ASCII)
     if match is None or (match[2] is not None and float(match[3]) >= 60):
         raise argparse.ArgumentTypeError(f"an instant is seconds or HH:MM:SS.mmm, such as 90.5 or 00:01:30.5: {text!r}")
     return 3600 * int(match[1] or 0) + 60 * int(match[2] or 0) + float(match[3])
@@ -71,6 +71,10 @@ def parse_plate(text: str) -> str:
     return text
 
 
+PLATE_WORDS_OF_PICTURES = (
+    "If none was shot and SRC is a folder of pictures that one camera took from one place, WORD makes one of them: auto, "
+    "if the subject moves; median, if it moves a lot. A picture that is called so is ./auto"
+)
 PLATE_WORDS = (
     "If none was shot, WORD makes one of the clip: auto, if the subject moves; median, if it moves a lot; first:2s or "
     "last:2s, if it is away for the first or last 2 seconds of the whole clip, which must be that long; at:12.5, the "
@@ -212,7 +216,7 @@ RUN: dict[str, dict[str, Any]] = {
 }
 
 # What counts for single pictures, too.
-STILL = {name: flag for name, flag in RUN.items() if name != "update"}
+STILL = {name: flag for name, flag in RUN.items() if name not in ("update", "fps")}
 
 ENCODE: dict[str, dict[str, Any]] = {
     "codec": dict(
@@ -298,14 +302,14 @@ LIVE: dict[str, dict[str, Any]] = {
 }
 
 
-def add_inputs(parser: argparse.ArgumentParser, src_help: str) -> None:
-    """Add what is read: the source, the plate and the backdrop."""
-    add_plate(parser, src_help)
+def add_inputs(parser: argparse.ArgumentParser, src_help: str, words: str = PLATE_WORDS) -> None:
+    """Add what is read: the source, the plate and the backdrop; `words` tells of plates that are made."""
+    add_plate(parser, src_help, words)
     add_backdrop(parser)
 
 
-def add_plate(parser: argparse.ArgumentParser, src_help: str) -> None:
-    """Add the source and the plate."""
+def add_plate(parser: argparse.ArgumentParser, src_help: str, words: str = PLATE_WORDS) -> None:
+    """Add the source and the plate; `words` as for `add_inputs`."""
     parser.add_argument("src", metavar="SRC", help=src_help)
     parser.add_argument(
         "--plate",
@@ -313,7 +317,7 @@ def add_plate(parser: argparse.ArgumentParser, src_help: str) -> None:
         type=parse_plate,
         metavar="PICTURE|WORD",
         help="the clean background: a picture from the same camera, filmed without the subject (NOT what goes behind "
-        f"the subject afterwards; that is --backdrop). {PLATE_WORDS}",
+        f"the subject afterwards; that is --backdrop). {words}",
     )
 
 
@@ -361,6 +365,9 @@ def read_config(args: argparse.Namespace, config: type[C]) -> C:
         parser.error(str(error))
 
 
-def read_outputs(args: argparse.Namespace) -> dict[str, Any]:
-    """The results that were asked for, by role."""
-    return {role: getattr(args, role) for role in ROLES if getattr(args, role) is not None}
+def read_outputs(args: argparse.Namespace, *, needed: bool = True) -> dict[str, Any]:
+    """The results that were asked for, by role; if some are needed, none is wrong usage."""
+    outputs = {role: getattr(args, role) for role in ROLES if getattr(args, role) is not None}
+    if needed and not outputs:
+        args.parser.error(f"there is nothing to write: name a result by -o or --{', --'.join(list(ROLES)[1:])}")
+    return outputs

@@ -148,7 +148,7 @@ def _read_torch(path: Path) -> tuple[ModelConfig, dict[str, torch.Tensor]]:
             raise WeightsError(
                 f"{path} is a TorchScript file, for other programs: give the weights themselves"
             ) from error
-        raise WeightsError(f"{path} is damaged or no weights file ({reason[:120]})") from error
+        raise WeightsError(f"{path} is damaged or no weights file ({reason.split('. ')[0][:120]})") from error
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise WeightsError(f"{path} holds no weights: a dictionary from names to tensors was expected")
     return _infer_config(state, path), dict(state)

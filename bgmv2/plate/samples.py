@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,7 +23,7 @@ from bgmv2.plate.views import as_floats, as_integers, as_pixels, as_plate, detai
 from bgmv2.progress import Pace, Progress
 from bgmv2.types import Frame, Plate, StrPath
 from bgmv2.video.open import is_rereadable, open_source
-from bgmv2.video.probe import shown
+from bgmv2.video.probe import STDIN, check_readable, is_address, shown
 
 # More frames say little more of the background; and so many bytes of them fit into any computer.
 _MOST, _FEWEST, _BYTES = 48, 12, 1 << 30
@@ -70,8 +72,11 @@ def check_twice_readable(clip: StrPath, wish: object) -> None:
 
     Raises:
         PlateError: it cannot be read twice.
+        VideoError: there is no clip.
     """
     if not is_rereadable(clip):
+        if not is_address(clip) and os.fspath(clip) != STDIN:
+            check_readable(Path(clip), wanted="clip")
         raise PlateError(
             f"{wish} looks through the clip before it is matted, but {shown(clip)} passes only once: save it first, or "
             f"give a picture as --plate"

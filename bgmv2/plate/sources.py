@@ -103,8 +103,10 @@ def load_plate(path: StrPath, width: int, height: int) -> Plate:
     path = Path(path)
     try:
         pixels = read_image(path)
-    except VideoError:
+    except VideoError as error:
         _refuse_motion(path)
+        if not path.exists() and path == Path(path.name) and not path.suffix:  # a word was meant
+            raise VideoError(f"{error}; a plate is a picture, or one of {WORDS}") from None
         raise
     size = _wanted_size(pixels, width, height, path)
     opacity = read_opacity(path)

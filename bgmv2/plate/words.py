@@ -52,6 +52,7 @@ class PlateSource:
             ValueError: it begins like a word and goes on otherwise.
         """
         word, colon, rest = text.partition(":") if isinstance(text, str) else ("", "", "")
+        word = word if os.path.exists(text) else word.lower()
         if word in ("auto", "median") and not colon:
             return cls(word)  # type: ignore[arg-type]
         if word in _TIMED and (colon or not os.path.exists(text)):

@@ -5,9 +5,9 @@ was killed goes on, and publishes the report at the end. Memory does not grow wi
 """
 
 from bgmv2.report.inspector import Inspector, Observation
-from bgmv2.report.publish import check_report
+from bgmv2.report.publish import check_report, check_report_name
 from bgmv2.report.recorder import Recorder
 from bgmv2.report.repair import better
 from bgmv2.report.rows import Row
 
-__all__ = ["Inspector", "Observation", "Recorder", "Row", "better", "check_report"]
+__all__ = ["Inspector", "Observation", "Recorder", "Row", "better", "check_report", "check_report_name"]

@@ -20,6 +20,16 @@ from bgmv2.video.images import write_image
 from bgmv2.video.sink import check_file, parts_of, settle
 
 
+def check_report_name(path: Path) -> None:
+    """Say that a report has another suffix.
+
+    Raises:
+        OutputError: names the right one.
+    """
+    if path.suffix.lower() != ".json":
+        raise OutputError(f"{path} does not end in .json, as a report does: call it {path.stem}.json")
+
+
 def check_report(path: Path, *, overwrite: bool) -> None:
     """Say now, not after hours of work, that a report cannot be published.
 
@@ -32,8 +42,7 @@ def check_report(path: Path, *, overwrite: bool) -> None:
             where the pictures go.
         OutputExistsError: it is there already.
     """
-    if path.suffix.lower() != ".json":
-        raise OutputError(f"{path} does not end in .json, as a report does: call it {path.name}.json")
+    check_report_name(path)
     check_file(path, overwrite=overwrite)
     folder = path.with_suffix("")
     if not folder.exists():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bgmv2.config import EncodeConfig
-from bgmv2.errors import DamagedRunError, OutputError, OutputExistsError, VideoError
+from bgmv2.errors import Bgmv2Warning, DamagedRunError, OutputError, OutputExistsError, VideoError
 from bgmv2.types import Frame, VideoInfo
 from bgmv2.video.exr import import_openexr, write_exr
 from bgmv2.video.formats import PICTURES
@@ -219,7 +220,7 @@ class ImagePatternSink(PictureSink):
     Args:
         path: the pattern; its suffix is one of `formats.PICTURES`.
         info: of the frames to come.
-        encode: how transparency is written, and whether pictures of these names are replaced, all of them.
+        encode: how transparency is written, and whether pictures of these numbers are replaced; others always stay.
         kept: as that of `PictureSink`.
 
     Raises:
@@ -259,9 +260,14 @@ class ImagePatternSink(PictureSink):
             self._check(self._path)
         for file in files:
             os.replace(file, self._pattern.folder / file.name)
-        for number, earlier in self._pattern.found().items():
-            if number not in self._numbers:
-                earlier.unlink()
+        others = [file for number, file in self._pattern.found().items() if number not in self._numbers]
+        if others:
+            warnings.warn(
+                f"{len(others)} other pictures of {self._path.name} stay as they were, such as {others[0].name}: remove "
+                f"them if they belong to an earlier run",
+                Bgmv2Warning,
+                stacklevel=2,
+            )
 
     def discard(self) -> None:
         """Discard them; see `Sink.discard`. The folder goes, too, if it was made for them."""

@@ -125,12 +125,14 @@ class Pattern:
 
     @classmethod
     def of(cls, path: Path) -> Pattern:
-        """Read a name such as ``shot.####.png`` or ``shot.%04d.png``.
+        """Read a name such as ``shot.####.png`` or ``shot.%04d.png``; a single ``#`` beside such a place is a letter.
 
         Raises:
             VideoError: it has not one place for the number.
         """
         places = list(_PLACE.finditer(path.name))
+        if len(places) > 1:  # as in take#2.####.png
+            places = [place for place in places if place[0] != "#"]
         if len(places) != 1:
             raise VideoError(f"{path} needs one place for the number, such as #### or %04d, and has {len(places)}")
         place = places[0]

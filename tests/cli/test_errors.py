@@ -154,7 +154,9 @@ def test_bad_backdrops(fails, scene, backdrop, said):
         (["-o", "a.mp4", "--pha", "../out/a.mp4"], "com and pha would both be written to"),
         (["--rgba", "empty", "-o", "empty/com.mp4"], "com would be written into the folder of rgba"),
         (["-o", "good.mp4", "--pha", "taken.mp4"], "is there already"),
-        ([], "there is nothing to write: name at least one of com, pha, fgr, rgba, err, ref, shadow"),
+        (["-o", ""], "the name of com is empty"),
+        (["-o", "empty/.mp4"], r".mp4 is a suffix without a name; call it"),
+        (["-o", "good.mp4", "--report", "empty/r"], "does not end in .json, as a report does: call it r.json"),
         (["-o", f"{'n' * 300}.mp4"], "ame too long"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import fields
 
@@ -225,11 +226,35 @@ def test_a_value_out_of_range_is_wrong_usage(convert, scene, flag, value, said):
         (["convert"], "required: SRC, --plate"),
         (["convert", "clip.mp4"], "required: --plate"),
         (["image", "a.png", "--plate"], "--plate: expected one argument"),
+        (
+            ["convert", "a.mp4", "--plate", "a.png"],
+            "name a result by -o or --pha, --fgr, --rgba, --err, --ref, --shadow",
+        ),
+        (["convert", "a.mp4", "--plate", "a.png", "--backgroud", "red"], "did you mean --backdrop? (see bgmv2 convert"),
+        (["image", "a.png", "b.png", "--plate", "a.png"], "unrecognized arguments: b.png (see bgmv2 image --help)"),
+        (["image", "a.png", "--plate", "a.png", "--fps", "3"], "unrecognized arguments: --fps 3"),
     ],
 )
 def test_wrong_usage_is_one_line_that_leads_to_help(bgmv2, words, said):
     answer = bgmv2(*words)
     assert said in answer.usage and "--help)" in answer.usage
+
+
+def test_a_machine_hears_of_wrong_usage_too(bgmv2):
+    for words in (["--crf", "200"], ["--backgroud", "red"]):
+        answer = bgmv2("convert", "a.mp4", "--plate", "a.png", "-o", "b.mp4", "--json", *words)
+        assert answer.code == 2 and answer.err.count("\n") == 1
+        said = json.loads(answer.out)
+        assert said["event"] == "error" and said["message"] in answer.err
+    answer = bgmv2("convert", "a.mp4", "--plate", "a.png", "-o", "-", "--json", "--crf", "200")
+    assert answer.out == "" and answer.err.count("\n") == 2  # where frames would go, nothing else does
+
+
+def test_what_does_nothing_is_told(convert, scene):
+    answer = convert("--pha", scene.out / "a.mp4", "--threshold", 0.5)
+    assert answer.code == 0 and "threshold does nothing here: it is for refine thresholding" in answer.warning
+    answer = convert("--pha", scene.out / "b.mp4", "--refine", "full", "--pixels", 100)
+    assert answer.code == 0 and "pixels does nothing here: it is for refine sampling" in answer.warning
 
 
 def test_help_tells_plate_and_backdrop_apart_and_names_every_choice(bgmv2):

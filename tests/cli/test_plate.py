@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import struct
 from fractions import Fraction
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from bgmv2.config import ReadConfig
-from bgmv2.errors import PlateError
+from bgmv2.errors import PlateError, VideoError
 from bgmv2.plate.samples import spread
 from bgmv2.plate.sources import MadePlate, load_plate, make_plate, save_plate
 from bgmv2.plate.words import PlateSource
@@ -63,6 +64,8 @@ def near_room(pixels, limit=1.5):
         ("last:.5", PlateSource("last", seconds=0.5)),
         ("at:12.5", PlateSource("at", seconds=12.5)),
         ("at:0", PlateSource("at", seconds=0)),
+        ("AUTO", PlateSource("auto")),
+        ("First:2s", PlateSource("first", seconds=2)),
     ],
 )
 def test_words_are_read_and_said(text, source):
@@ -75,6 +78,23 @@ def test_all_else_is_a_picture(tmp_path, monkeypatch):
     for text in ("plate.png", "./auto", "autos", "auto.png", "shots/first:2s", "median:2", "frist:2s", "/at:12"):
         assert PlateSource.parse(text).way == "picture" and str(PlateSource.parse(text).path) == text.removeprefix("./")
     assert PlateSource.parse(tmp_path / "auto").path == tmp_path / "auto"
+    (tmp_path / "Median").touch()
+    assert PlateSource.parse("Median").path == Path("Median")
+
+
+def test_a_mistyped_word_leads_to_the_words(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(VideoError, match=r"no picture medain; .*; a plate is a picture, or one of auto, median"):
+        load_plate("medain", 32, 24)
+    with pytest.raises(VideoError, match=r"there is no picture medain\.png; check the name and the folder$"):
+        load_plate("medain.png", 32, 24)
+
+
+def test_a_clip_that_is_not_there_is_not_one_that_passes_once(bgmv2, tmp_path):
+    said = bgmv2("plate", tmp_path / "none.mp4", "-o", tmp_path / "plate.png").error
+    assert "there is no clip" in said and "check the name" in said
+    said = bgmv2("convert", tmp_path / "none.mp4", "--plate", "auto", "-o", tmp_path / "o.mp4").error
+    assert "there is no clip" in said
 
 
 @pytest.mark.parametrize("text", ["first:", "first", "last:two", "at:-1", "at:1:30", "first:0", "last:1e9", "at:nan"])

@@ -153,7 +153,7 @@ def test_an_interlaced_clip(convert, scene, shots):
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("0", 0), ("90.5", 90.5), (".25", 0.25), ("1:30", 90), ("01:02:03.004", 3723.004), ("100:00:00", 360_000)],
+    [("0", 0), ("90.5", 90.5), (".25s", 0.25), ("1:30", 90), ("01:02:03.004", 3723.004), ("100:00:00", 360_000)],
 )
 def test_instants(text, seconds):
     assert parse_time(text) == pytest.approx(seconds)

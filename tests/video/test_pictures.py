@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from bgmv2.config import EncodeConfig
-from bgmv2.errors import OutputError, OutputExistsError
+from bgmv2.errors import Bgmv2Warning, OutputError, OutputExistsError
 from bgmv2.types import ColorInfo, Frame, VideoInfo
 from bgmv2.video import list_images, read_image, write_image
 from bgmv2.video.open import Result, open_sinks
@@ -122,9 +122,12 @@ def test_a_pattern_replaces_its_own_pictures_and_no_others(tmp_path, stored):
     fill(pattern, [noise()] * 4, sink=ImagePatternSink)
     with pytest.raises(OutputExistsError, match=r"a\.0\d\.png is there already.*--overwrite"):
         ImagePatternSink(pattern, INFO)
-    fill(pattern, [noise(seed=1)] * 2, sink=ImagePatternSink, encode=OVERWRITE)
-    assert sorted(os.listdir(tmp_path)) == ["a.00.png", "a.01.png", "b.00.png", "thesis.doc"]
+    with pytest.warns(Bgmv2Warning, match=r"2 other pictures of a\.##\.png stay as they were, such as a\.0[23]\.png"):
+        fill(pattern, [noise(seed=1)] * 2, sink=ImagePatternSink, encode=OVERWRITE)
+    everything = ["a.00.png", "a.01.png", "a.02.png", "a.03.png", "b.00.png", "thesis.doc"]
+    assert sorted(os.listdir(tmp_path)) == everything
     assert (stored(tmp_path / "a.01.png") == noise(seed=1)).all()
+    assert (stored(tmp_path / "a.02.png") == noise()).all()
     assert (tmp_path / "b.00.png").read_text() == "precious"
 
 

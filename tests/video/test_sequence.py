@@ -142,6 +142,7 @@ def test_patterns_that_lead_nowhere(tmp_path):
     assert "there is no folder" in error_of(tmp_path / "nowhere" / "a.####.png")
     assert "there is no picture" in error_of(tmp_path / "a.####.png")
     assert "needs one place for the number, such as #### or %04d, and has 2" in error_of(tmp_path / "a%02d.##.png")
+    assert "needs one place for the number, such as #### or %04d, and has 0" in error_of(tmp_path / "a#b#.png")
     assert "raw frames come in on standard input" in error_of(tmp_path / "a.####.png", raw="rgb24:4x4")
 
 
