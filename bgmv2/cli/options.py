@@ -38,7 +38,7 @@ _NTSC = {"23.976": 24, "23.98": 24, "29.97": 30, "47.952": 48, "47.95": 48, "59.
 
 
 def parse_time(text: str) -> float:
-    """Read an instant: seconds, ``90.5`` or ``90.5s``, or hours, minutes and seconds, ``1:30.5`` or ``00:01:30.500``."""
+    """Read an instant: seconds, ``90.5`` or ``90.5s``, or hours, minutes and seconds, ``1:30.5``, ``00:01:30.500``."""
     match = re.fullmatch(r"(?:(?:(\d+):)?([0-5]?\d):)?(\d+(?:\.\d*)?|\.\d+)s?", text, re.ASCII)
     if match is None or (match[2] is not None and float(match[3]) >= 60):
         raise argparse.ArgumentTypeError(f"an instant is seconds or HH:MM:SS.mmm, such as 90.5 or 00:01:30.5: {text!r}")
@@ -72,8 +72,8 @@ def parse_plate(text: str) -> str:
 
 
 PLATE_WORDS_OF_PICTURES = (
-    "If none was shot and SRC is a folder of pictures that one camera took from one place, WORD makes one of them: auto, "
-    "if the subject moves; median, if it moves a lot. A picture that is called so is ./auto"
+    "If none was shot and SRC is a folder of pictures that one camera took from one place, WORD makes one of them: "
+    "auto, if the subject moves; median, if it moves a lot. A picture that is called so is ./auto"
 )
 PLATE_WORDS = (
     "If none was shot, WORD makes one of the clip: auto, if the subject moves; median, if it moves a lot; first:2s or "

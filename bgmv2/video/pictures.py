@@ -220,7 +220,7 @@ class ImagePatternSink(PictureSink):
     Args:
         path: the pattern; its suffix is one of `formats.PICTURES`.
         info: of the frames to come.
-        encode: how transparency is written, and whether pictures of these numbers are replaced; others always stay.
+        encode: how transparency is written, and whether pictures of these numbers are replaced; others stay.
         kept: as that of `PictureSink`.
 
     Raises:
