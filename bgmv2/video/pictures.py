@@ -263,8 +263,8 @@ class ImagePatternSink(PictureSink):
         others = [file for number, file in self._pattern.found().items() if number not in self._numbers]
         if others:
             warnings.warn(
-                f"{len(others)} other pictures of {self._path.name} stay as they were, such as {others[0].name}: remove "
-                f"them if they belong to an earlier run",
+                f"{len(others)} other pictures of {self._path.name} stay as they were, such as {others[0].name}: "
+                f"remove them if they belong to an earlier run",
                 Bgmv2Warning,
                 stacklevel=2,
             )
