@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 # So many frames in a row without the plate are another scene.
 _LOST = 12
+# Less than this share of a picture is nobody.
+_NOBODY = 0.0005
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,11 @@ class Pass:
         """Seconds of work in each stage so far."""
         return {"decode": self._frames.busy, "align": self._aligned.busy, "matte": self._developed.busy}
 
+    @property
+    def found_somebody(self) -> bool:
+        """Whether any frame of this pass shows a subject."""
+        return self._lab.found_somebody
+
     def state(self) -> State:
         """What is known once all frames have come out."""
         return State(self.aligner.state(), self._lab.state())
@@ -270,6 +277,12 @@ class Lab:
         self.keeper: Keeper | None = None
         self.retouch: Retouch | None = None
         self.finer: Matter | None = None  # a network that has the last word
+        self._most = torch.zeros((), device=matter.device)
+
+    @property
+    def found_somebody(self) -> bool:
+        """Whether any frame so far shows a subject."""
+        return float(self._most) > _NOBODY
 
     def state(self) -> dict[str, torch.Tensor]:
         """Return what is remembered of the frames so far, copied to the CPU: the next frame changes it in place."""
@@ -317,6 +330,7 @@ class Lab:
         )
         if self.retouch is not None:
             seen = self.retouch(seen, src, bgr, alignment)
+        self._most = torch.maximum(self._most, seen.pha.mean())  # on the device, which need not be waited for
         view = _View(src, bgr, covered, seen.pha, alignment, frame.seconds - self.start)
         beginning = self.start if self.beginning is None else self.beginning
         return self._overruled(seen, view, frame.seconds - beginning), view

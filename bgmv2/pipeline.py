@@ -203,6 +203,8 @@ def convert(
                 watch(pace.step({**forth.stages, "encode": desk.busy}))
         for waiting in glances:
             _warn(waiting)
+        if not begin.frames and desk.mark.frames and not forth.found_somebody:
+            _warn_of_nobody(f"any frame of {shown(clip)}", plate_source)
         if run.fps is not None and governor is not None and 0 < governor.rate < run.fps:
             warnings.warn(
                 f"{run.fps:g} frames a second were not held: {governor.rate:.3g} were matted, less and less closely",
@@ -233,6 +235,14 @@ def convert(
         resumed=begin.frames,
         repaired=desk.mark.repaired_frames,
         differences=_verify(clip, outputs, read) if check.verify else (),
+    )
+
+
+def _warn_of_nobody(where: object, plate: PlateSource) -> None:
+    warnings.warn(
+        f"nobody was found in {where}: does the plate ({plate}) show the scene without the subject?",
+        Bgmv2Warning,
+        stacklevel=3,
     )
 
 
@@ -419,7 +429,10 @@ def convert_images(
         warn_of_plate(clean, frame, alignment)
         with ExitStack() as stack:
             behind, masks = open_layers(stack, backdrop, given, composite, width=width, height=height)
-            pictures, _ = Lab(matter, clean, behind, tuple(outputs), composite, masks)(frame, alignment)
+            lab = Lab(matter, clean, behind, tuple(outputs), composite, masks)
+            pictures, _ = lab(frame, alignment)
+        if not lab.found_somebody:
+            _warn_of_nobody(path, plate_source)
         for role, target in targets.items():
             target.parent.mkdir(exist_ok=True)
             write_image(target, pictures[role], overwrite=overwrite)

@@ -9,6 +9,8 @@ import pytest
 from bgmv2 import Matter
 from bgmv2.video import read_image, write_image
 
+from .conftest import HEIGHT, WIDTH, room
+
 
 @pytest.fixture
 def photos(scene, picture):
@@ -178,4 +180,16 @@ def test_transparency_that_jpeg_cannot_hold(image, scene, photos):
 
 
 def test_no_result_at_all(image, photos):
-    assert "nothing to write: name at least one of com, pha" in image(photos / "1.png").error
+    assert "nothing to write: name a result by -o or --pha" in image(photos / "1.png").usage
+
+
+def test_a_picture_that_is_its_own_plate_shows_nobody(bgmv2, scene):
+    answer = bgmv2("image", scene.plate, "--plate", scene.plate, "--rgba", scene.out / "a.png", "--device", "cpu")
+    assert "nobody was found in" in answer.warning and "show the scene without the subject?" in answer.warning
+
+
+def test_a_clip_of_the_empty_scene_shows_nobody(bgmv2, scene, make_clip):
+    make_clip("empty.mp4", pictures=[room()] * 4, size=(WIDTH, HEIGHT))
+    words = ["--plate", scene.plate, "--pha", scene.out / "a.mp4", "--device", "cpu"]
+    answer = bgmv2("convert", scene.folder / "empty.mp4", *words)
+    assert answer.code == 0 and "nobody was found in any frame of" in answer.err
