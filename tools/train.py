@@ -38,7 +38,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder made by tools/prepare_data.py")
     parser.add_argument("--run", type=Path, required=True, help="folder for the results")
     parser.add_argument("--imagenet", type=Path, help="a start for the backbone, from tools/fetch_imagenet.py")
-    parser.add_argument("--start", type=Path, help="weights of an earlier run to go on from")
+    parser.add_argument(
+        "--start",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="weights of an earlier run to go on from, or of several: their mean",
+    )
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop and save after this time")
     parser.add_argument("--save-every", type=int, default=200, help="steps; default: %(default)s")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default: %(default)s")

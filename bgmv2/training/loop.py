@@ -135,7 +135,7 @@ class Trainer:
         material: of the training split; lies on the device that trains.
         folder: of the run; an earlier state in it is taken up.
         imagenet: a start for the backbone, from `tools/fetch_imagenet.py`.
-        start: weights of an earlier run, to go on from with a new configuration.
+        start: weights of earlier runs, to go on from their mean with a new configuration.
         precision: `bfloat16` to train with autocast, `float32` without; losses are always float32.
 
     Raises:
@@ -149,7 +149,7 @@ class Trainer:
         folder: str | PathLike[str],
         *,
         imagenet: str | PathLike[str] | None = None,
-        start: str | PathLike[str] | None = None,
+        start: Sequence[str | PathLike[str]] = (),
         precision: str = "float32",
     ):
         self.config = config
@@ -164,8 +164,9 @@ class Trainer:
         self.model = MattingRefine(config.model).to(self.device).to(memory_format=torch.channels_last)
         if imagenet is not None:
             self.model.backbone.load_state_dict(load_file(imagenet))
-        if start is not None:
-            self.model.load_state_dict(load_model(start).state_dict())
+        if start:
+            states = [load_model(path).state_dict() for path in start]
+            self.model.load_state_dict({name: _mean([state[name] for state in states]) for name in states[0]})
         if self.device.type == "cpu":
             _split_dilated(self.model)
         self.average = AveragedModel(self.model, multi_avg_fn=_running_mean(config.ema), use_buffers=True)
@@ -426,6 +427,11 @@ def choose_windows(pred_pha: torch.Tensor, true_pha: torch.Tensor, count: int) -
     picture = torch.arange(len(need), device=need.device).repeat_interleave(indices.shape[1])
     indices = indices.flatten()
     return picture, indices // need.shape[3], indices % need.shape[3]
+
+
+def _mean(values: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Of floats; counts are those of the last."""
+    return torch.stack(list(values)).mean(dim=0) if values[0].is_floating_point() else values[-1]
 
 
 def _reduced(x: torch.Tensor, size: Sequence[int]) -> torch.Tensor:

@@ -447,9 +447,19 @@ def test_held_out_pictures_without_background_are_measured():
 def test_a_run_starts_from_earlier_weights(tmp_path, material):
     first = Trainer(TINY, material, tmp_path / "a")
     first.save()
-    second = Trainer(replace(TINY, seed=9), material, tmp_path / "b", start=tmp_path / "a" / "weights.safetensors")
+    weights = tmp_path / "a" / "weights.safetensors"
+    second = Trainer(replace(TINY, seed=9), material, tmp_path / "b", start=[weights])
     for a, b in zip(first.average.module.parameters(), second.model.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)  # kept in half precision
+
+
+def test_a_run_starts_from_the_mean_of_several(tmp_path, material):
+    runs = [Trainer(replace(TINY, seed=seed), material, tmp_path / str(seed)) for seed in (1, 2)]
+    for run in runs:
+        run.save()
+    third = Trainer(TINY, material, tmp_path / "c", start=[run.folder / "weights.safetensors" for run in runs])
+    for a, b, mean in zip(*(run.average.module.parameters() for run in runs), third.model.parameters(), strict=True):
+        torch.testing.assert_close((a + b) / 2, mean, rtol=1e-3, atol=1e-4)
 
 
 def test_the_running_mean_begins_anew_with_the_refiner(tmp_path, material):
