@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import tracemalloc
 
+import pytest
+
 from bgmv2 import CheckConfig, EncodeConfig, RunConfig, convert
 from bgmv2.video import write_image
 
 COUNT = 150
 
 
+@pytest.mark.filterwarnings("ignore:nobody was found")
 def test_frames_and_segments_leave_nothing(tmp_path, make_clip, picture, blind_weights):
     """Of what Python and NumPy take; a mark that stayed would be 10 kB, a frame 3 kB."""
     clip = make_clip("clip.mp4", pictures=COUNT * [picture(0, 32, 32)], size=(32, 32), audio="aac")

@@ -85,7 +85,7 @@ def test_results_fit_a_clip_of_any_kind(forked, scene, make_clip, blind_weights,
     answer = forked(
         *("convert", clip, *words, "--backdrop", scene.plate, "-o", com, "--rgba", rgba, "--preset", "ultrafast")
     )
-    warned = answer.err.splitlines()
+    warned = [line for line in answer.err.splitlines() if "nobody was found" not in line]  # its network is blind
     assert answer.code == 0, answer
     assert len(warned) == (held != (len(audio),) * 2) and all(" goes without the sound " in line for line in warned)
     for path, count in zip((com, rgba), held, strict=True):

@@ -138,7 +138,7 @@ def test_memory_does_not_grow_with_the_clip(tmp_path, monkeypatch, made_up):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("report.txt", r"does not end in \.json, as a report does: call it report\.txt\.json"),
+        ("report.txt", r"does not end in \.json, as a report does: call it report\.json"),
         ("no/report.json", "there is no folder"),
         ("file.json", "is a file, but the report's pictures go into a folder of that name"),
     ],

@@ -459,7 +459,7 @@ def test_a_run_starts_from_the_mean_of_several(tmp_path, material):
         run.save()
     third = Trainer(TINY, material, tmp_path / "c", start=[run.folder / "weights.safetensors" for run in runs])
     for a, b, mean in zip(*(run.average.module.parameters() for run in runs), third.model.parameters(), strict=True):
-        torch.testing.assert_close((a + b) / 2, mean, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close((a + b) / 2, mean, rtol=1e-3, atol=1e-3)  # kept in half precision
 
 
 def test_the_running_mean_begins_anew_with_the_refiner(tmp_path, material):
