@@ -145,7 +145,7 @@ def _kind_of(path: str | os.PathLike[str]) -> str:
         return formats.RAW
     final = Path(path)
     suffix = final.suffix.lower()
-    if final.name.lower() in SINKS:
+    if final.name.lower() in (*formats.CONTAINERS, *formats.PICTURES):
         raise OutputError(f"{final} is a suffix without a name; call it {final.with_name(f'out{final.name}')}")
     if os.fspath(path).endswith(("/", os.sep)) or (final.is_dir() and suffix not in SINKS):
         return ""

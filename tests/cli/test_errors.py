@@ -156,6 +156,7 @@ def test_bad_backdrops(fails, scene, backdrop, said):
         (["-o", "good.mp4", "--pha", "taken.mp4"], "is there already"),
         (["-o", ""], "the name of com is empty"),
         (["-o", "empty/.mp4"], r".mp4 is a suffix without a name; call it"),
+        (["--rgba", "."], "holds other files"),
         (["-o", "good.mp4", "--report", "empty/r"], "does not end in .json, as a report does: call it r.json"),
         (["-o", f"{'n' * 300}.mp4"], "ame too long"),
     ],
