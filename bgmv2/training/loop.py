@@ -263,8 +263,9 @@ class Trainer:
         self, src: torch.Tensor, bgr: torch.Tensor, pha: torch.Tensor, fgr: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         """The joint losses where only windows are refined; they count by the share of the picture that they cover."""
+        src_sm, bgr_sm = self.model.reduced(src), self.model.reduced(bgr)
         with self.autocast:
-            pha_sm, residual_sm, err_sm, hid_sm = self.model.coarse(self.model.reduced(src), self.model.reduced(bgr))
+            pha_sm, residual_sm, err_sm, hid_sm = self.model.coarse(src_sm, bgr_sm)
             places = choose_windows(pha_sm.detach().float(), pha, self.config.windows)
             maps = self.model.refiner.maps(src, bgr, pha_sm, residual_sm, hid_sm)
             answer = self.model.refiner.refine(*maps, places, side=WINDOW).float()
@@ -272,7 +273,7 @@ class Trainer:
         pred_pha, pred_fgr = to_unit(answer[:, :1], True), to_unit(answer[:, 1:] + src_w, True)
         share = pha_w.numel() / pha.numel()
         pred_pha_sm, pred_err_sm = pha_sm.float(), err_sm.float()
-        pred_fgr_sm = to_unit(residual_sm.float() + _reduced(src, pha_sm.shape[2:]), True)
+        pred_fgr_sm = to_unit(residual_sm.float() + src_sm, True)
         pha_sm, fgr_sm = (_reduced(x, pred_pha_sm.shape[2:]) for x in (pha, fgr))
         return {
             "full_pha": share * alpha_loss(pred_pha, pha_w),
