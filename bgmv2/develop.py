@@ -29,7 +29,7 @@ from bgmv2.matter import Matter
 from bgmv2.nn.patches import PATCH
 from bgmv2.plate.align import Aligner, Alignment
 from bgmv2.plate.check import check_plate, is_blank, shows_scene
-from bgmv2.plate.keeper import Keeper
+from bgmv2.plate.keeper import Keeper, keeper_for
 from bgmv2.plate.place import place_plate_and_cover
 from bgmv2.plate.unseen import continue_subject
 from bgmv2.report import Inspector, Observation
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 # So many frames in a row without the plate are another scene.
 _LOST = 12
-# Less than this share of a picture is nobody.
+# Less alpha than this on average is nobody: less than the plate doctor takes for nobody, which also sees differences.
 _NOBODY = 0.0005
 
 
@@ -127,8 +127,9 @@ class Pass:
             behind, opened = open_layers(stack, order.backdrop, masks, order.composite, rate=info.rate, **size)
             beginning = _beginning(order.clip, info, order.read, opened)
             self._lab = Lab(matter, order.plate, behind, order.roles, order.composite, opened, beginning=beginning)
-            if order.update == "on" and order.align == "every":
-                self._lab.keeper = Keeper(self._lab.plate, (info.height, info.width))
+            self._lab.keeper = keeper_for(
+                self._lab.plate, (info.height, info.width), align=order.align, update=order.update
+            )
             if inspects:
                 self._lab.inspector = Inspector(frames=mark.frames)
             if mark.frames:

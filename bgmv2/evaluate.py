@@ -30,7 +30,7 @@ from bgmv2.develop import matte_against
 from bgmv2.errors import VideoError
 from bgmv2.matter import Matter
 from bgmv2.plate.align import Aligner
-from bgmv2.plate.keeper import Keeper
+from bgmv2.plate.keeper import keeper_for
 from bgmv2.plate.sources import load_plate
 from bgmv2.video.color import to_bits
 from bgmv2.video.images import read_image
@@ -209,8 +209,7 @@ def predict(item: Item, matter: Matter, run: RunConfig) -> np.ndarray:
     plate = load_plate(item.plate, width, height)
     aligner = Aligner(plate, mode=run.align, size=(height, width))
     there = plate.to(matter.device)
-    is_followed = len(frames) > 1 and run.align == "every" and run.update == "on"
-    keeper = Keeper(there, (height, width)) if is_followed else None
+    keeper = keeper_for(there, (height, width), align=run.align, update=run.update) if len(frames) > 1 else None
     phas = []
     for path, pixels in zip(item.srcs, frames, strict=True):
         if pixels.shape[:2] != (height, width):

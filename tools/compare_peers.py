@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from peers import PEERS, Method, Scene
-from tables import put, rows
+from tables import put, put_into, rows
 from tqdm import tqdm
 
 from bgmv2 import evaluate
@@ -24,7 +24,6 @@ from bgmv2.errors import Bgmv2Error
 from bgmv2.evaluate import ALL, Benchmark, Item, Score
 from bgmv2.matter import Matter
 from bgmv2.video.images import check_image, read_image, write_image
-from bgmv2.video.sink import beside
 
 BEGIN, END = "<!-- peers: made by tools/compare_peers.py -->", "<!-- peers: end -->"
 OURS = "bgmv2"
@@ -72,11 +71,11 @@ def markdown(benchmark: Benchmark, results: dict[str, list[Score]], weights: str
     summaries = {name: evaluate.summarize(scores) for name, scores in results.items()}
     columns = [("mad", "mean"), ("mad", "median"), ("mad", "worst")]
     columns += [(measure, "mean") for measure in ("band_mad", "mse", "grad", "conn", "background", "dtssd")]
+    columns = [(name, kind) for name, kind in columns if name in summaries[OURS][ALL]]  # stills have no dtSSD
+    heads = [evaluate.MEASURES[name].label + ("" if kind == "mean" else f", {kind}") for name, kind in columns]
     categories = [category for category in summaries[OURS] if category != ALL]
     stills = sum(len(item.srcs) == 1 for item in benchmark.items)
-    columns = [(name, kind) for name, kind in columns if name in summaries[OURS][ALL]]  # stills have no dtSSD
     overall, by_category = [], []
-    heads = [evaluate.MEASURES[name].label + ("" if kind == "mean" else f", {kind}") for name, kind in columns]
     for name, summary in summaries.items():
         cells = (evaluate.cell(measure, summary[ALL][measure][kind]) for measure, kind in columns)
         overall.append([labels[name], needs[name], *cells])
@@ -160,9 +159,7 @@ def main() -> None:
         text = markdown(benchmark, results, Path(args.weights).name if args.weights else "bundled weights")
         print(text)
         if args.table is not None:
-            partial = beside(args.table)
-            partial.write_text(put(text, args.table.read_text(encoding="utf-8"), BEGIN, END), encoding="utf-8")
-            partial.replace(args.table)
+            put_into(args.table, text, BEGIN, END)
         if args.hair is not None:
             write_image(args.hair, hair_sheet(benchmark, {n: folders[n] for n in (OURS, "modnet")}), overwrite=True)
     except (Bgmv2Error, ImportError, OSError, ValueError, subprocess.CalledProcessError) as error:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+
+from bgmv2.video.sink import beside
 
 
 def put(text: str, document: str, begin: str, end: str) -> str:
@@ -15,6 +18,20 @@ def put(text: str, document: str, begin: str, end: str) -> str:
     if not re.search(place, document, re.DOTALL):
         raise ValueError(f"there is no place for the table: put {begin} and {end} on lines of their own")
     return re.sub(place, lambda _: f"{begin}\n\n{text}\n\n{end}", document, flags=re.DOTALL)
+
+
+def put_into(path: Path, text: str, begin: str, end: str) -> None:
+    """Replace what stands between a file's markers; the file is whole at any moment.
+
+    Raises:
+        ValueError: it has none.
+    """
+    partial = beside(path)
+    try:
+        partial.write_text(put(text, path.read_text(encoding="utf-8"), begin, end), encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def rows(heads: list[str], cells: list[list[str]]) -> list[str]:

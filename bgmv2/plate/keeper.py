@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 import torch.nn.functional as F
 
+from bgmv2.config import AlignMode, UpdateMode
 from bgmv2.plate.align import Alignment
 from bgmv2.plate.drift import Drift
 from bgmv2.plate.place import place_plate_and_cover
@@ -99,6 +100,18 @@ class Keeper:
         self._surroundings = Surroundings(self._plate) if parts["surroundings"] else None
         if self._surroundings is not None:
             self._surroundings.restore(parts["surroundings"])
+
+
+def keeper_for(plate: Plate, size: tuple[int, int], *, align: AlignMode, update: UpdateMode) -> Keeper | None:
+    """Make a keeper for a clip, as `convert` does where its plate is aligned to every frame and may change.
+
+    Args:
+        plate: as that of `Keeper`; so is `size`.
+        size: as said.
+        align: how the plate is aligned.
+        update: whether it may follow the clip.
+    """
+    return Keeper(plate, size) if align == "every" and update == "on" else None
 
 
 def _free(pha: torch.Tensor) -> torch.Tensor:

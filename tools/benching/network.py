@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from tables import put, rows
+from tables import put, put_into, rows
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
@@ -167,8 +167,7 @@ def run(args: argparse.Namespace) -> None:
     if args.plot is not None:
         plot(found, args.plot)
     if args.table is not None:
-        document = args.table.read_text(encoding="utf-8")
-        args.table.write_text(put(markdown(found, device), document, BEGIN, END), encoding="utf-8")
+        put_into(args.table, markdown(found, device), BEGIN, END)
 
 
 def measure(
