@@ -15,7 +15,9 @@ are looked at afterwards. So
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
+from fractions import Fraction
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +34,7 @@ from bgmv2.nn.windows import Look
 
 VISIBLE = 5  # alpha, three residuals, error: the first channels of the last convolution; hidden features follow
 BLOCK = 8  # pixels of the coarse maps: side of a block of hidden features
-TILES = (4, 2, 1)  # patches: sides of the tiles to choose from
+TILES, LARGEST_TILE = (4, 2, 1), 7  # sides in patches, or as many times what divides evenly, up to the largest
 Answer = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 
@@ -94,7 +96,7 @@ class FastMatting:
         # The refiner sees the coarse maps at half the frame's size; they are `ratio` times smaller.
         half = (src.shape[2] // 2, src.shape[3] // 2)
         ratio = _ratio(src_sm.shape[2:], half)
-        sides = [side for side in TILES if ratio and side * PATCH // 2 % ratio == 0]
+        sides = _tiles(ratio) if ratio else []
         even = src_sm.shape[2] % 2 == src_sm.shape[3] % 2 == 0
         plain = self._plain or self.model.refiner.mode == "full"
         sparse = bool(sides) and even and not plain and not self.fixed and src.is_cpu
@@ -124,7 +126,7 @@ class FastMatting:
                     look, (h, w) = self._around(y, x0, shown, seen, tiles, side, ratio), src_sm.shape[2:]
                 else:
                     maps = F.interpolate(torch.cat([hid, shown.to(self.dtype)], dim=1), size=half, mode="bilinear")
-                    look, (h, w), ratio = windows.onto(maps), half, 1
+                    look, (h, w), ratio = windows.onto(maps), half, Fraction(1)
                 fine = self._refine(src, bgr, look, h, w, tiles, side, ratio)
                 if self.fixed and side == 1:
                     fine, valid = fine.permute(0, 2, 3, 1), ref_sm.squeeze(1)[tiles].bool()
@@ -176,10 +178,7 @@ class FastMatting:
             at = indices.flatten()
             return ref, (batch, at // err.shape[3], at % err.shape[3]), 1
         ref = patches.select(err, refiner.mode, count, refiner.threshold)
-        pooled = {1: ref}
-        for side in sorted(TILES[:-1]):
-            pooled[side] = F.max_pool2d(pooled[side // 2], 2, ceil_mode=True)
-        tiles = {side: _places(pooled[side].squeeze(1)) for side in sides}
+        tiles = {side: _places(F.max_pool2d(ref, side, ceil_mode=True).squeeze(1)) for side in sides}
         side = min(tiles, key=lambda side: len(tiles[side][0]) * self._work(side))
         return ref, tiles[side], side
 
@@ -201,7 +200,7 @@ class FastMatting:
         seen: Region,
         tiles: Places,
         side: int,
-        ratio: int,
+        ratio: Fraction,
     ) -> Look:
         """Make the coarse maps around tiles ready to look at: hidden features, alpha, residual."""
         weight, bias = self._others
@@ -242,7 +241,7 @@ class FastMatting:
         w: int,
         tiles: Places,
         side: int,
-        ratio: int,
+        ratio: Fraction,
     ) -> torch.Tensor:
         """Refine tiles; ``(N, 4, 4 * side, 4 * side)`` alpha and residual."""
         net = self._net.refiner
@@ -321,10 +320,16 @@ def _of_quarters(weight: torch.Tensor, channels: int) -> torch.Tensor:
     return torch.cat([ups, skips], dim=1)
 
 
-def _ratio(small: Sequence[int], large: Sequence[int]) -> int:
-    """How many times larger: a whole number, the same in height and width; else 0."""
-    ratio = large[0] // small[0]
-    return ratio if [side * ratio for side in small] == list(large) else 0
+def _ratio(small: Sequence[int], large: Sequence[int]) -> Fraction:
+    """How many times larger, the same in height and width; else 0."""
+    ratio = Fraction(large[0], small[0])
+    return ratio if [side * ratio for side in small] == list(large) else Fraction(0)
+
+
+def _tiles(ratio: Fraction) -> list[int]:
+    """Sides of tiles, in patches, that are whole pixels of a map `ratio` times smaller than pictures of half the size."""
+    least = ratio.numerator // math.gcd(ratio.numerator, PATCH // 2)
+    return [least * side for side in TILES if least * side <= LARGEST_TILE]
 
 
 def _places(chosen: torch.Tensor) -> Places:

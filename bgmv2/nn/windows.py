@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +24,7 @@ def onto(x: torch.Tensor) -> Look:
     return lambda b, y, x: F.embedding((b * h + y) * w + x, rows)
 
 
-def pixels(places: Places, h: int, w: int, size: int, margin: int, ratio: int) -> Places:
+def pixels(places: Places, h: int, w: int, size: int, margin: int, ratio: Fraction | int) -> Places:
     """Say which pixels of a map are looked at, for windows onto the map made `ratio` times larger.
 
     Args:
@@ -32,21 +33,23 @@ def pixels(places: Places, h: int, w: int, size: int, margin: int, ratio: int) -
         w: the map's width.
         size: side of a cell in pixels of the larger map, a multiple of `ratio`.
         margin: pixels of the larger map on each side of the cell.
-        ratio: whole number.
+        ratio: 1 or more; small numbers over small ones are cheap.
 
     Returns:
         b ``(N, 1, 1)``, y ``(N, k, 1)``, x ``(N, 1, k)``.
     """
     b, y, x = places
-    first = math.floor((0.5 - margin) / ratio - 0.5)
+    first = _first(margin, ratio)
     last = math.floor((size + margin - 0.5) / ratio - 0.5) + int(ratio > 1)
     steps = torch.arange(first, last + 1, device=b.device)
-    ys = (y.view(-1, 1) * (size // ratio) + steps).clamp(0, h - 1)
-    xs = (x.view(-1, 1) * (size // ratio) + steps).clamp(0, w - 1)
+    ys = (y.view(-1, 1) * int(size / ratio) + steps).clamp(0, h - 1)
+    xs = (x.view(-1, 1) * int(size / ratio) + steps).clamp(0, w - 1)
     return b.view(-1, 1, 1), ys.unsqueeze(2), xs.unsqueeze(1)
 
 
-def enlarged(look: Look, places: Places, h: int, w: int, *, size: int, margin: int, ratio: int = 1) -> torch.Tensor:
+def enlarged(
+    look: Look, places: Places, h: int, w: int, *, size: int, margin: int, ratio: Fraction | int = 1
+) -> torch.Tensor:
     """Cut windows out of a map made `ratio` times larger (bilinear); zeros stand outside of it.
 
     The other arguments are those of `pixels`; `look` gives the map's pixels.
@@ -57,12 +60,12 @@ def enlarged(look: Look, places: Places, h: int, w: int, *, size: int, margin: i
     window = size + 2 * margin
     x = look(*pixels(places, h, w, size, margin, ratio)).permute(0, 3, 1, 2)
     if ratio > 1:
-        skip = -margin - math.floor((0.5 - margin) / ratio - 0.5) * ratio
+        skip = -margin - int(_first(margin, ratio) * ratio)
         x = F.interpolate(x, scale_factor=float(ratio), mode="bilinear", align_corners=False)
         x = x[:, :, skip : skip + window, skip : skip + window]
     steps = torch.arange(-margin, size + margin, device=x.device)
     ys, xs = (place.view(-1, 1) * size + steps for place in places[1:])
-    seen = ((ys >= 0) & (ys < h * ratio)).unsqueeze(2) & ((xs >= 0) & (xs < w * ratio)).unsqueeze(1)
+    seen = ((ys >= 0) & (ys < int(h * ratio))).unsqueeze(2) & ((xs >= 0) & (xs < int(w * ratio))).unsqueeze(1)
     if x.device.type != "cpu":
         return x * seen.unsqueeze(1)
     outer = (~seen.flatten(1).all(dim=1)).nonzero().squeeze(1)
@@ -94,3 +97,8 @@ def plain(x: torch.Tensor, places: Places, *, size: int, margin: int) -> torch.T
         b, y, x_ = (place[outer] for place in places)
         cut[outer] = enlarged(onto(x), (b, y, x_), h, w, size=size, margin=margin)
     return cut
+
+
+def _first(margin: int, ratio: Fraction | int) -> int:
+    """The first pixel that is looked at, counted from the cell's own first; one that begins a pixel of the larger map."""
+    return math.floor((0.5 - margin) / ratio - 0.5) // ratio.denominator * ratio.denominator
