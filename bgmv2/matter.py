@@ -37,7 +37,7 @@ class Matter:
             network is settled; None takes the weights that come with bgmv2.
         device: `auto` (CUDA, then MPS, then the CPU), `cpu`, `cuda`, ``cuda:1`` or `mps`.
         precision: `float32`, `float16`, `bfloat16`, or `auto`: float16 on CUDA and float32 elsewhere.
-        scale: the base network sees the frame at this scale, up to 1/2; None takes the largest of 1/2, 1/4, 1/8... at
+        scale: the base network sees the frame at this scale, up to 1/2; None takes the largest of 1/2, 1/3, 1/4... at
             which the longer side has at most 640 pixels.
         refine: `sampling`, `thresholding` or `full`; None takes the weights' own.
         pixels: pixels to refine in `sampling`; None takes a sixteenth of the frame.

@@ -12,7 +12,7 @@ HD = settings_for(1080, 1920)
 
 def cost(setting, load=1.0):
     """Seconds: what is fixed, what follows the coarse picture, and what follows the refined pixels."""
-    return load * (0.01 + 0.1 * (setting.scale / 0.25) ** 2 + 0.08 * setting.pixels / HD[0].pixels)
+    return load * (0.01 + 0.1 * (setting.scale / HD[0].scale) ** 2 + 0.08 * setting.pixels / HD[0].pixels)
 
 
 def simulate(governor, load=lambda _: 1.0, count=2000, *, noise=0.0, seed=1):
@@ -31,11 +31,19 @@ def changes(levels):
 
 
 def test_settings_get_cheaper_step_by_step():
-    assert HD[0] == Setting(scale_for(1080, 1920), pixels_for(1080, 1920)) == Setting(0.25, 129_600)
+    assert HD[0] == Setting(scale_for(1080, 1920), pixels_for(1080, 1920)) == Setting(1 / 3, 129_600)
     assert [cost(setting) for setting in HD] == sorted((cost(setting) for setting in HD), reverse=True)
     assert len(set(HD)) == len(HD) >= 7
-    assert HD[1] == Setting(0.25, 64_800) and HD[2] == Setting(0.1875, 64_800)
+    assert HD[1] == Setting(1 / 3, 64_800) and HD[2] == Setting(0.25, 64_800)
     assert len(settings_for(4, 4)) >= 1
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "parts"),
+    [(4, 4, 2), (720, 1280, 2), (1281, 4, 3), (1080, 1920, 3), (1920, 1080, 3), (1440, 2560, 4), (2160, 3840, 6)],
+)
+def test_the_base_sees_so_many_times_less_that_a_side_has_at_most_640_pixels(height, width, parts):
+    assert scale_for(height, width) == 1 / parts and max(height, width) / parts <= 640
 
 
 def test_what_is_chosen_stays():

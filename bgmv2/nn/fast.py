@@ -327,7 +327,7 @@ def _ratio(small: Sequence[int], large: Sequence[int]) -> Fraction:
 
 
 def _tiles(ratio: Fraction) -> list[int]:
-    """Sides of tiles, in patches, that are whole pixels of a map `ratio` times smaller than pictures of half the size."""
+    """Sides of tiles, in patches, that are whole pixels of a map `ratio` times smaller than half the frame."""
     least = ratio.numerator // math.gcd(ratio.numerator, PATCH // 2)
     return [least * side for side in TILES if least * side <= LARGEST_TILE]
 

@@ -423,7 +423,7 @@ def choose_windows(pred_pha: torch.Tensor, true_pha: torch.Tensor, count: int) -
     """
     soft = (true_pha > 0) & (true_pha < 1)
     wrong = (F.interpolate(pred_pha, size=true_pha.shape[2:], mode="bilinear", align_corners=False) - true_pha).abs()
-    need = F.avg_pool2d(wrong + 0.1 * soft + 1e-4, WINDOW)
+    need = F.avg_pool2d(wrong + 0.1 * soft + 1e-3, WINDOW)
     indices, _ = patches.largest(need * torch.rand_like(need), count)
     picture = torch.arange(len(need), device=need.device).repeat_interleave(indices.shape[1])
     indices = indices.flatten()
