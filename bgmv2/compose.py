@@ -20,6 +20,7 @@ from PIL import ImageColor
 from bgmv2.config import BlendMode
 from bgmv2.device import integers_to
 from bgmv2.errors import BackdropError
+from bgmv2.resample import averaged, enlarged
 
 # Who asks a matting tool for green wants to key it later: it is that of chroma-key cloth, not CSS's dark one.
 CHROMA_GREEN = "#00b140"
@@ -156,11 +157,11 @@ def despill(
     far, near = (share * fgr.shape[2] for share in _DESPILL_SIGMAS)
     # Colours nearby are asked for on fewer pixels; only the last step needs all.
     step = max(1, round(near / 1.5))
-    premultiplied, p, frame, plate = (averaged(x, step) for x in (fgr * pha, pha, src, bgr))
+    premultiplied, p, frame, plate = (averaged(x, step) for x in (fgr.contiguous() * pha, pha, src, bgr))
     around = _average(premultiplied, p, far / step)
     clean = _unmixed(around, p, frame, plate)
     around = _average(clean * p, p, near / step)
-    around = F.interpolate(around, scale_factor=float(step), mode="bilinear")[..., : fgr.shape[2], : fgr.shape[3]]
+    around = _enlarged(around, step, pha)
     clean = _unmixed(around, pha, src, bgr)
     return clean if strength == 1 else torch.lerp(fgr, clean, strength)
 
@@ -215,13 +216,13 @@ def shade(
     dark = dark * _ramp(dark, *_SHADE_BELIEF) * _ramp(dark * plate_luma, *_SHADE_CODES)
     if covered is not None:
         dark = dark * -F.max_pool2d(-covered, step, ceil_mode=True)
-    return 1 - F.interpolate(dark, scale_factor=float(step), mode="bilinear")[..., :height, :width]
+    return 1 - _enlarged(dark, step, src)
 
 
 def from_integers(pixels: np.ndarray, *, device: torch.device | None = None) -> torch.Tensor:
     """Bring ``(H, W, C)`` integers of full range to ``(C, H, W)`` float32 in 0..1; undoes `to_uint8`, `to_uint16`."""
     rows = integers_to(torch.device("cpu") if device is None else device, pixels)
-    return rows.permute(2, 0, 1).contiguous().float() / np.iinfo(pixels.dtype).max
+    return rows.permute(2, 0, 1).contiguous().float().div_(np.iinfo(pixels.dtype).max)
 
 
 def to_uint8(x: torch.Tensor) -> torch.Tensor:
@@ -232,11 +233,6 @@ def to_uint8(x: torch.Tensor) -> torch.Tensor:
 def to_uint16(x: torch.Tensor) -> torch.Tensor:
     """Bring floats in 0..1 to 0..65535, each to the nearest integer; what lies outside is clamped."""
     return _to_integers(x, 65535, torch.uint16)
-
-
-def averaged(x: torch.Tensor, step: int) -> torch.Tensor:
-    """Average ``(B, C, H, W)`` over squares of `step` pixels; those at the right and lower border may be smaller."""
-    return F.avg_pool2d(x, step, ceil_mode=True, count_include_pad=False)
 
 
 def parse_color(text: str) -> torch.Tensor:
@@ -288,8 +284,13 @@ def blurred(bgr: torch.Tensor, *, strength: float = BLUR) -> torch.Tensor:
     # What a wide blur leaves can be held by fewer pixels: there it costs the same for every strength and size.
     shrink = max(1, int(sigma / 3))
     small = averaged(bgr.reshape(-1, 3, height, width), shrink)
-    large = F.interpolate(_gaussian(small, sigma / shrink), scale_factor=float(shrink), mode="bilinear")
-    return large[..., :height, :width].reshape(bgr.shape)
+    return _enlarged(_gaussian(small, sigma / shrink), shrink, bgr).reshape(bgr.shape)
+
+
+def _enlarged(x: torch.Tensor, step: int, like: torch.Tensor) -> torch.Tensor:
+    """Bring what was `averaged` over `step` pixels back to the size of a picture."""
+    large = enlarged(x, x.shape[2] * step, x.shape[3] * step)
+    return large[..., : like.shape[-2], : like.shape[-1]]
 
 
 def _gaussian(x: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -300,18 +301,18 @@ def _gaussian(x: torch.Tensor, sigma: float) -> torch.Tensor:
 
 def _average(premultiplied: torch.Tensor, pha: torch.Tensor, sigma: float) -> torch.Tensor:
     """Average foreground colours over a Gaussian, by their alpha; black far from all subject."""
-    height, width = pha.shape[2:]
     step = max(1, round(sigma / 1.5))
     small = averaged(torch.cat([premultiplied, pha], dim=1), step)
-    sums = F.interpolate(_gaussian(small, sigma / step), scale_factor=float(step), mode="bilinear")
-    return (sums[:, :3] / sums[:, 3:].clamp(min=1e-4))[..., :height, :width]
+    sums = _enlarged(_gaussian(small, sigma / step), step, pha)
+    return sums[:, :3] / sums[:, 3:].clamp(min=1e-4)
 
 
 def _unmixed(around: torch.Tensor, pha: torch.Tensor, src: torch.Tensor, bgr: torch.Tensor) -> torch.Tensor:
     """Correct a guess of the foreground by what is left of the frame when guess and plate are taken away."""
-    # src - pha * around - (1 - pha) * bgr, with as few walks through the memory of large pictures as can be.
-    left = (src - bgr).addcmul_(around - bgr, pha, value=-1)
-    return torch.addcmul(around, left, pha).clamp_(0, 1)
+    # With as few walks through the memory of large pictures as can be.
+    mixed = torch.lerp(bgr, around, pha)
+    left = torch.sub(src, mixed, out=mixed)
+    return torch.addcmul(around, left, pha, out=left).clamp_(0, 1)
 
 
 def _luma(x: torch.Tensor) -> torch.Tensor:
@@ -366,6 +367,6 @@ def _check_layers(fgr: torch.Tensor, pha: torch.Tensor) -> None:
 
 
 def _to_integers(x: torch.Tensor, top: int, dtype: torch.dtype) -> torch.Tensor:
-    x = x.float().clamp(0, 1).mul(top).round()  # half precision cannot hold 65535
+    x = x.float().clamp(0, 1).mul_(top).round_()  # half precision cannot hold 65535
     # See `integers_to`.
     return (x.cpu() if x.is_mps and dtype == torch.uint16 else x).to(dtype)

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = (
-    {"errors", "types", "config", "lazy", "memory", "device"},
+    {"errors", "types", "config", "lazy", "memory", "device", "resample"},
     {"nn", "budget", "video", "compose", "stream", "metrics", "fingerprint", "progress", "sheets"},
     {
         "plate",

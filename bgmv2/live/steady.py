@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from bgmv2.compose import averaged
+from bgmv2.resample import averaged
 
 # Whether the picture stands still is asked of averages over so many pixels, which noise hardly moves.
 _STEP = 4

@@ -100,5 +100,5 @@ def plain(x: torch.Tensor, places: Places, *, size: int, margin: int) -> torch.T
 
 
 def _first(margin: int, ratio: Fraction | int) -> int:
-    """The first pixel to look at, counted from the cell's own first; one with which a pixel of the larger map begins."""
+    """The first pixel to look at, counted from the cell's own first; one at which one of the larger map begins."""
     return math.floor((0.5 - margin) / ratio - 0.5) // ratio.denominator * ratio.denominator

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from bgmv2.plate.exposure import Exposure
+from bgmv2.resample import enlarged
 
 # Near a camera's white, where its curve is flat, light is told no better than this.
 _LEAST_SLOPE = 0.02
@@ -28,18 +28,26 @@ def relight(bgr: torch.Tensor, light: Exposure, drift: torch.Tensor | None = Non
     gain, bias = _even(light, bgr.device)
     if light.field is None and drift is None and not light.rolloff:
         return (bgr * gain.to(bgr.dtype) + bias.to(bgr.dtype)).clamp(0, 1)
-    values, factor = bgr.float(), _factor(bgr, gain, light, drift)
-    lit = factor * values / (1 + light.rolloff * (factor - 1) * values) + bias
-    return lit.clamp(0, 1).to(bgr.dtype)
+    # factor * values / (1 + rolloff * (factor - 1) * values), with as few walks through memory as can be.
+    values = bgr.float()
+    factor = _factor(bgr, gain, light, drift)
+    lit = factor.mul_(values) if factor.shape == values.shape else factor * values
+    if light.rolloff:
+        lit.div_((lit - values).mul_(light.rolloff).add_(1))
+    return lit.add_(bias).clamp_(0, 1).to(bgr.dtype)
 
 
 def unlit(src: torch.Tensor, light: Exposure, drift: torch.Tensor | None = None) -> torch.Tensor:
     """Undo `relight`: bring a frame ``(1, 3, H, W)`` into the light of the plate; what was clipped stays so."""
     gain, bias = _even(light, src.device)
     # With T of `bgmv2.plate.exposure`: T(frame - bias) / m, and back.
-    values = (src.float() - bias).clamp(min=0)
-    values = values / (1 - light.rolloff * values).clamp(min=_LEAST_SLOPE) / _factor(src, gain, light, drift)
-    return (values / (1 + light.rolloff * values)).clamp(0, 1).to(src.dtype)
+    values = (src.float() - bias).clamp_(min=0)
+    if light.rolloff:
+        values.div_((-light.rolloff * values).add_(1).clamp_(min=_LEAST_SLOPE))
+    values.div_(_factor(src, gain, light, drift))
+    if light.rolloff:
+        values.div_((light.rolloff * values).add_(1))
+    return values.clamp_(0, 1).to(src.dtype)
 
 
 def _even(light: Exposure, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -51,9 +59,9 @@ def _even(light: Exposure, device: torch.device) -> tuple[torch.Tensor, torch.Te
 
 def _factor(picture: torch.Tensor, gain: torch.Tensor, light: Exposure, drift: torch.Tensor | None) -> torch.Tensor:
     """What the plate's light is multiplied by, ``(1, 3, H, W)`` or alike in all places."""
-    factor = gain[None]
     fields = [] if light.field is None else [torch.from_numpy(light.field).float().permute(2, 0, 1)[None]]
-    for field in (*fields, *([] if drift is None else [drift])):
-        spread = F.interpolate(field.to(picture.device), size=picture.shape[2:], mode="bilinear", align_corners=False)
-        factor = factor * spread.exp()
-    return factor
+    fields += [] if drift is None else [drift]
+    if not fields:
+        return gain[None]
+    spread = [enlarged(field.to(picture.device), *picture.shape[2:]) for field in fields]
+    return sum(spread[1:], start=spread[0]).exp_().mul_(gain)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from bgmv2.compose import averaged
+from bgmv2.resample import averaged
 
 # Alpha is followed on pictures of about this long side, for as many steps of a pixel.
 _SIDE, _STEPS = 160, 48

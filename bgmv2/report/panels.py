@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from bgmv2 import compose
 from bgmv2.nn.patches import PATCH
 from bgmv2.report.rows import UNCERTAIN
+from bgmv2.resample import averaged
 from bgmv2.types import Matte
 
 PANELS = ("frame", "over green", "alpha", "expected error", "refined; red: left uncertain")
@@ -62,7 +63,7 @@ def draw(layers: torch.Tensor) -> np.ndarray:
 def reduced(x: torch.Tensor, side: int) -> torch.Tensor:
     """Average ``(B, C, H, W)`` over squares, to a long side of `side` at most."""
     step = _step(x.shape[2], x.shape[3], side)
-    return compose.averaged(x, step) if step > 1 else x
+    return averaged(x, step) if step > 1 else x
 
 
 def _step(height: int, width: int, side: int) -> int:
