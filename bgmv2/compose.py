@@ -310,9 +310,8 @@ def _average(premultiplied: torch.Tensor, pha: torch.Tensor, sigma: float) -> to
 def _unmixed(around: torch.Tensor, pha: torch.Tensor, src: torch.Tensor, bgr: torch.Tensor) -> torch.Tensor:
     """Correct a guess of the foreground by what is left of the frame when guess and plate are taken away."""
     # With as few walks through the memory of large pictures as can be.
-    mixed = torch.lerp(bgr, around, pha)
-    left = torch.sub(src, mixed, out=mixed)
-    return torch.addcmul(around, left, pha, out=left).clamp_(0, 1)
+    left = torch.lerp(bgr, around, pha).neg_().add_(src)
+    return left.mul_(pha).add_(around).clamp_(0, 1)
 
 
 def _luma(x: torch.Tensor) -> torch.Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bgmv2.budget import Governor, Setting, affordable, bytes_for, pixels_for, scale_for, settings_for
+from bgmv2.budget import Governor, Setting, affordable, bytes_for, pixels_for, scale_for, scale_text, settings_for
 
 HD = settings_for(1080, 1920)
 
@@ -44,6 +44,10 @@ def test_settings_get_cheaper_step_by_step():
 )
 def test_the_base_sees_so_many_times_less_that_a_side_has_at_most_640_pixels(height, width, parts):
     assert scale_for(height, width) == 1 / parts and max(height, width) / parts <= 640
+
+
+def test_scales_are_written_as_flags_take_them():
+    assert [scale_text(scale) for scale in (0.5, 1 / 3, 0.1875)] == ["1/2", "1/3", "3/16"]
 
 
 def test_what_is_chosen_stays():

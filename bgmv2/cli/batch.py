@@ -127,7 +127,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     about = (
         f"OUT is what follows the clip's name and the result's: {', '.join(formats.CONTAINERS)} for a video, .####.png "
         f"or .####.exr for numbered pictures, / for a folder of PNG. Default: -o .mp4, which makes DIR/clip.com.mp4. "
-        f"With transparency (--rgba): {formats.transparent_summary()}."
+        f"With transparency (--rgba): {formats.transparent_summary(streams=False)}."
     )
     options.add_outputs(parser, textwrap.fill(about, 76))
     for config, flags, title in _tables():

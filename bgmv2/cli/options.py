@@ -54,6 +54,14 @@ def parse_rate(text: str) -> Fraction:
         raise argparse.ArgumentTypeError(message) from None
 
 
+def parse_scale(text: str) -> float:
+    """``0.25``, or ``1/3``, which no decimal number says."""
+    try:
+        return float(Fraction(text))
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f"'{text}' is no scale; write it like 0.25 or 1/3") from None
+
+
 def parse_size(text: str) -> tuple[int, int]:
     """Read a size: ``1280x720``."""
     match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text, re.ASCII)
@@ -183,9 +191,10 @@ RUN: dict[str, dict[str, Any]] = {
         help="other weights than those that come along, .safetensors or .pth; or what bgmv2 export made, .onnx or .xml",
     ),
     "scale": dict(
-        type=float,
+        type=parse_scale,
         metavar="S",
-        help="size at which the coarse network sees the picture, up to 0.5; default: by the picture's size",
+        help="size at which the coarse network sees the picture, such as 0.25 or 1/3, up to 1/2; default: by the "
+        "picture's size",
     ),
     "refine": dict(
         choices=get_args(RefineMode),
@@ -216,6 +225,8 @@ RUN: dict[str, dict[str, Any]] = {
 }
 
 # What counts for single pictures, too.
+# What `bgmv2 export` made has settings of its own, which are not for everybody.
+OWN_WEIGHTS = dict(metavar="FILE", help="other weights than those that come along, .safetensors or .pth")
 STILL = {name: flag for name, flag in RUN.items() if name not in ("update", "fps")}
 
 ENCODE: dict[str, dict[str, Any]] = {
@@ -230,6 +241,7 @@ ENCODE: dict[str, dict[str, Any]] = {
         help="quality of H.264, HEVC, VP9 and AV1 on H.264's scale, 0 to 51: lower is better and larger, 16 looks "
         "lossless, 0 is",
     ),
+    "preset": dict(choices=get_args(Preset), help="speed of these: a slower one gives a smaller file"),
     "resume": dict(
         action="store_true",
         help="go on with a run that was interrupted, given the same options; begin if there is none",
@@ -239,7 +251,6 @@ ENCODE: dict[str, dict[str, Any]] = {
         metavar="N",
         help="make a run resumable after every N frames; each segment begins with a key frame",
     ),
-    "preset": dict(choices=get_args(Preset), help="speed of these: a slower one gives a smaller file"),
     "hwencode": dict(
         metavar="off|auto|KIND",
         help=f"encode H.264, HEVC and AV1 on a device: {', '.join(hardware.KINDS)}; auto takes the first that is "
@@ -352,7 +363,11 @@ def add_config(parser: argparse.ArgumentParser, config: type, flags: dict[str, d
     for name, settings in flags.items():
         default = defaults[name]
         shown = "x".join(map(str, default)) if isinstance(default, tuple) else default
-        text = settings["help"] if shown in (None, False, "") else f"{settings['help']} (default: {shown})"
+        text = (
+            settings["help"]
+            if shown is None or shown is False or shown == ""
+            else f"{settings['help']} (default: {shown})"
+        )
         group.add_argument(f"--{name.replace('_', '-')}", default=default, **{**settings, "help": text})
 
 

@@ -51,7 +51,12 @@ def add_parser(verbs: argparse._SubParsersAction) -> argparse.ArgumentParser:
     parser.add_argument("--overwrite", action="store_true", help="replace a recording that is there already")
     composite = {name: options.COMPOSITE[name] for name in _COMPOSITE}
     options.add_config(parser, CompositeConfig, composite, "how to compose")
-    options.add_config(parser, RunConfig, {name: options.RUN[name] for name in _RUN}, "how to compute")
+    options.add_config(
+        parser,
+        RunConfig,
+        {name: options.RUN[name] for name in _RUN} | {"weights": options.OWN_WEIGHTS},
+        "how to compute",
+    )
     return parser
 
 

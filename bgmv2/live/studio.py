@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from bgmv2.backdrop import Backdrop, is_path
-from bgmv2.budget import Governor
+from bgmv2.budget import Governor, scale_text
 from bgmv2.config import AlignMode, CompositeConfig, LiveConfig
 from bgmv2.develop import Lab
 from bgmv2.errors import Bgmv2Warning, PlateError
@@ -172,7 +172,7 @@ class Studio:
         """What each picture is worth just now, in words."""
         model = self._matter.model
         pixels = model.refiner.sample_pixels
-        return f"scale {model.backbone_scale:.3g}, {pixels} pixels refined"
+        return f"scale {scale_text(model.backbone_scale)}, {pixels} pixels refined"
 
     def _obey(self) -> None:
         while self._wishes:

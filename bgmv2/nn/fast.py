@@ -100,7 +100,9 @@ class FastMatting:
         even = src_sm.shape[2] % 2 == src_sm.shape[3] % 2 == 0
         plain = self._plain or self.model.refiner.mode == "full"
         sparse = bool(sides) and even and not plain and not self.fixed and src.is_cpu
-        seen = region.differing(src_sm, bgr_sm) if self.follow and sparse else region.whole(src_sm)
+        # A region's border must fall between two pixels of the frame.
+        follows = self.follow and sparse and (2 * ratio).denominator == 1
+        seen = region.differing(src_sm, bgr_sm) if follows else region.whole(src_sm)
 
         y, x0 = self._features(seen.of(src_sm), seen.of(bgr_sm))
         if sparse:

@@ -102,9 +102,10 @@ class MattingRefine(MattingBase):
 
     def reduced(self, x: torch.Tensor) -> torch.Tensor:
         """Bring pictures ``(B, 3, H, W)`` to the size at which the base network sees them."""
-        # A little more, so that 320 * 0.35, which is 111.999... in floats, is 112, as for `Portable`.
-        height, width = x.shape[2] * self.backbone_scale + 1e-6, x.shape[3] * self.backbone_scale + 1e-6
-        size = [max(1, int(height)), max(1, int(width))]
+        # A little more, so that 320 * 0.35, which is 111.999... in floats, is 112, and 0.333333 a third, as in
+        # `Portable`.
+        scale = self.backbone_scale + 1e-6
+        size = [max(1, int(x.shape[2] * scale)), max(1, int(x.shape[3] * scale))]
         return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 

@@ -36,7 +36,7 @@ class Portable(nn.Module):
         self.model = model
         self.pixels = pixels
         # With floats, exporters would round sizes in ways of their own.
-        scale = Fraction(model.backbone_scale).limit_denominator(1_000_000)
+        scale = Fraction(model.backbone_scale).limit_denominator(10_000)
         self._scale = scale.numerator, scale.denominator
 
     def forward(self, src: torch.Tensor, bgr: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -118,7 +118,8 @@ def _sources(
 ) -> torch.Tensor:
     """Where in the plate each pixel of a frame comes from, ``(1, h, w, 2)`` float32: x and y from -1 to 1.
 
-    The centres of the plate's outer pixels are at -1 and 1, as `grid_sample` counts with `align_corners`.
+    The centres of the plate's outer pixels are at -1 and 1, as `grid_sample` counts with `align_corners`; that of a
+    single one is at 0.
     """
     y, x = (torch.arange(n, dtype=torch.float32, device=device) for n in size)
     y, x = y[:, None], x[None]
@@ -128,8 +129,8 @@ def _sources(
         x, y = x - bend[0], y - bend[1]
     # In double precision, which not every device has.
     back = torch.linalg.inv(homography.cpu().double())
-    height, width = (2 / max(1, n - 1) for n in whole)
-    back = torch.tensor([[width, 0, -1], [0, height, -1], [0, 0, 1]], dtype=back.dtype) @ (back / back[2, 2])
+    (height, top), (width, left) = ((2 / max(1, n - 1), -min(1, n - 1)) for n in whole)
+    back = torch.tensor([[width, 0, left], [0, height, top], [0, 0, 1]], dtype=back.dtype) @ (back / back[2, 2])
     (a, b, c), (d, e, f), (g, h, i) = back.tolist()
     depth = g * x + (h * y + i)
     grid = depth.new_empty(1, *size, 2)
@@ -141,7 +142,7 @@ def _sources(
 def _looked_up(bgr: torch.Tensor, grid: torch.Tensor, seen: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
     """Resample a plate ``(1, 3, H, W)``, and tell where it shows the scene."""
     # Half a pixel beyond the centres of the outer ones.
-    height, width = (1 + 1 / max(1, n - 1) for n in bgr.shape[2:])
+    height, width = (n / max(1, n - 1) for n in bgr.shape[2:])
     inside = (grid[..., 0].abs() <= width) & (grid[..., 1].abs() <= height)
     # Half precision cannot tell neighbouring pixels apart in coordinates that run to thousands. Bicubic resampling
     # would keep the plate sharper, but the mattes were the same within 1 %, some better and some worse.

@@ -220,10 +220,11 @@ def summary() -> str:
     return f"a video ({videos}), numbered pictures ({pictures}), a folder of numbered PNG, or {RAW} for raw pixels"
 
 
-def transparent_summary() -> str:
-    """Say in a phrase what holds transparency."""
+def transparent_summary(*, streams: bool = True) -> str:
+    """Say in a phrase what holds transparency; with `streams`, standard output too."""
     videos = [f"{suffix} ({_titles(c.transparent)})" for suffix, c in CONTAINERS.items() if c.transparent]
-    return f"{', '.join(videos)}, numbered pictures (a folder of PNG, or out.####.png, .tif or .exr), or {RAW}"
+    pictures = "numbered pictures (a folder of PNG, or out.####.png, .tif or .exr)"
+    return ", ".join([*videos, pictures, f"or {RAW}"] if streams else [*videos, f"or {pictures}"])
 
 
 def codec_summary() -> str:

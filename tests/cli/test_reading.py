@@ -12,7 +12,7 @@ from fractions import Fraction
 import av
 import pytest
 
-from bgmv2.cli.options import parse_rate, parse_time
+from bgmv2.cli.options import parse_rate, parse_scale, parse_time
 from bgmv2.video import VideoReader, write_image
 
 SIZE = (96, 64)
@@ -174,9 +174,17 @@ def test_rates(text, rate):
     assert parse_rate(text) == rate
 
 
+@pytest.mark.parametrize(("text", "scale"), [("0.25", 1 / 4), ("1/3", 1 / 3), ("1/2", 0.5)])
+def test_scales(text, scale):
+    assert parse_scale(text) == scale
+
+
 @pytest.mark.parametrize(
     ("flag", "value", "said"),
     [
+        ("--scale", "half", "'half' is no scale; write it like 0.25 or 1/3"),
+        ("--scale", "1/0", "'1/0' is no scale"),
+        ("--scale", "2/3", "scale lies above 0 and up to 0.5"),
         ("--start", "soon", "an instant is seconds or HH:MM:SS.mmm, such as 90.5 or 00:01:30.5: 'soon'"),
         ("--start", "1:75", "an instant is seconds"),
         ("--end", "-1", "an instant is seconds"),

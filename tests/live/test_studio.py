@@ -363,7 +363,7 @@ def test_nothing_is_matted_while_nobody_watches(make_studio, sample, frames_of, 
 def test_effort_is_lowered_until_the_rate_is_held_but_not_what_was_chosen(make_studio, sample, frames_of, weights):
     studio = make_studio(live=LiveConfig(fps=1000.0), matter=Matter(weights, scale=0.5))
     play(studio, frames_of([*sample.frames, *sample.frames]))
-    assert studio.effort == "scale 0.5, 225 pixels refined"
+    assert studio.effort == "scale 1/2, 225 pixels refined"
 
 
 def test_the_shelf_tells_cameras_and_sizes_apart(tmp_path):

@@ -180,17 +180,18 @@ def test_in_doubt_the_region_is_the_whole(change):
     assert region.differing(change(bgr).clamp(0, 1), bgr) == region.whole(bgr)
 
 
-def test_followed_work_is_that_on_the_region_alone():
+@pytest.mark.parametrize(("parts", "size"), [(4, (640, 896)), (3, (576, 768))])
+def test_followed_work_is_that_on_the_region_alone(parts, size):
     """Alpha is 0 elsewhere, the foreground is the frame, and the answers are those for the region cut out."""
-    model = network(refine_sample_pixels=10**6)
+    model = network(refine_sample_pixels=10**6, backbone_scale=1 / parts)
     model.refiner.conv4.weight *= 0.02  # no alpha is cut to 0 or 1 here
-    bgr = room(640, 896)
+    bgr = room(*size)
     src = before(bgr, 1 - bgr[0, :, 400:480, 520:600], 400, 520)
     sm = [model.reduced(x) for x in (src, bgr)]
     found = region.differing(*sm)
     assert found != region.whole(sm[0])
     pha, fgr, pha_sm, _, err_sm, ref_sm = FastMatting(model, follow=True)(src, bgr)
-    near = region.Region(*(4 * edge for edge in found))
+    near = region.Region(*(parts * edge for edge in found))
     alone = FastMatting(model)(near.of(src), near.of(bgr))
     assert (found.of(pha_sm) - alone[2]).abs().max() < TOLERANCE
     inner = torch.zeros_like(pha, dtype=torch.bool)
@@ -202,7 +203,17 @@ def test_followed_work_is_that_on_the_region_alone():
     near.of(outer).zero_()
     outer = -F.max_pool2d(-outer, 17, 1, 8)
     assert not (pha * outer).any() and not ((fgr - src) * outer).any()
-    assert err_sm.shape == pha_sm.shape and found.of(ref_sm).sum() > 0.9 * ref_sm.sum()
+    refined = region.Region(*(edge // patches.PATCH for edge in near)).of(ref_sm)
+    assert err_sm.shape == pha_sm.shape and refined.sum() > 0.9 * ref_sm.sum()
+
+
+def test_a_region_that_would_end_within_a_pixel_is_not_followed():
+    model = network(refine_sample_pixels=10**6, backbone_scale=3 / 8)
+    bgr = room(640, 896)
+    src = before(bgr, 1 - bgr[0, :, 400:480, 520:600], 400, 520)
+    assert region.differing(model.reduced(src), model.reduced(bgr)) != region.whole(model.reduced(src))
+    for a, b in zip(FastMatting(model, follow=True)(src, bgr), FastMatting(model)(src, bgr), strict=True):
+        assert torch.equal(a, b)
 
 
 @pytest.mark.needs_cuda

@@ -111,6 +111,13 @@ def test_what_the_plate_never_saw_is_not_covered(studio):
     assert covered[0, 0, 3:12, 6:].eq(1).all() and covered[0, 0, :3].eq(0).all()
 
 
+def test_what_lies_beside_a_plate_of_one_row_is_not_covered():
+    bgr = torch.rand(1, 3, 1, 4)
+    moved, covered = warp_plate(bgr, torch.eye(3)[None], size=(3, 4))
+    assert covered[0, 0].tolist() == [[1.0] * 4, [0.0] * 4, [0.0] * 4]
+    assert (moved - bgr).abs().max() < 1e-6
+
+
 def test_a_frame_sees_a_part_of_a_mosaic():
     bgr, seen = torch.rand(1, 3, 50, 90), torch.ones(1, 50, 90, dtype=torch.bool)
     seen[:, :, 60:] = False
