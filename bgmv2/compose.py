@@ -356,7 +356,7 @@ def _filled(part: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
     if max(whole.shape[2:]) == 1:
         return torch.where(whole > 1e-4, part / whole.clamp(min=1e-4), 1)
     around = _filled(averaged(part, 2), averaged(whole, 2))
-    around = F.interpolate(around, size=whole.shape[2:], mode="bilinear")
+    around = enlarged(around, *whole.shape[2:])
     return torch.lerp(around, part / whole.clamp(min=1e-4), (whole / _SHADE_ENOUGH).clamp(max=1))
 
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from bgmv2 import compose
 from bgmv2.backdrop import Backdrop, open_backdrop
@@ -33,6 +32,7 @@ from bgmv2.plate.keeper import Keeper, keeper_for
 from bgmv2.plate.place import place_plate_and_cover
 from bgmv2.plate.unseen import continue_subject
 from bgmv2.report import Inspector, Observation
+from bgmv2.resample import enlarged
 from bgmv2.stream import Prefetch
 from bgmv2.types import Frame, FrameSource, Matte, Plate, StrPath, VideoInfo
 from bgmv2.video.open import is_rereadable, open_source
@@ -321,8 +321,10 @@ class Lab:
         if self.inspector is not None:
             observation = self.inspector(view.src, matte, alignment, view.seconds, view.covered)
         light = self._light(matte, view) if self._shades else None
-        pictures = (to_integers(self._picture(role, matte, view, light)) for role in self.roles)
-        return dict(zip(self.roles, (x.squeeze(-1).cpu().numpy() for x in pictures), strict=True)), observation
+        # All before the first is waited for; and pixel by pixel, as encoders take them, before they leave the device.
+        pictures = (self._picture(role, matte, view, light).squeeze(-1) for role in self.roles)
+        whole = [to_integers(picture).contiguous() for picture in pictures]
+        return dict(zip(self.roles, (x.cpu().numpy() for x in whole), strict=True)), observation
 
     def _matte(self, frame: Frame, alignment: Alignment) -> tuple[Matte, _View]:
         src = compose.from_integers(frame.pixels, device=self.matter.device)[None]
@@ -357,7 +359,7 @@ class Lab:
         elif role == "rgba":
             picture = torch.cat([matte.fgr, matte.pha], dim=1)
         elif role == "err":
-            picture = F.interpolate(matte.err, size=size, mode="bilinear", align_corners=False)
+            picture = enlarged(matte.err, *size)
         elif role == "shadow":
             assert light is not None
             # In three channels, because it is light, which EXR stores linearly, and no data as alpha is.

@@ -13,9 +13,9 @@ import torch
 from bgmv2.errors import Bgmv2Warning, DeviceError
 
 # What RuntimeErrors of MPS and of the CPU say when there is no memory; CUDA's has a type of its own.
-_NO_MEMORY = ("out of memory", "can't allocate memory")
-# Convolutions in float16 give NaN on these.
-_NO_FLOAT16 = "GTX 16"
+_NO_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
+# Convolutions in float16 give NaN on these; cards older than this capability take longer with it than with float32.
+_NO_FLOAT16, _QUICK_FLOAT16 = "GTX 16", (7, 0)
 
 
 def choose_device(name: str) -> torch.device:
@@ -60,6 +60,9 @@ def open_device(name: str) -> torch.device:
     if device.type == "cuda":
         device = torch.device("cuda", torch.cuda.current_device() if device.index is None else device.index)
         torch.backends.cudnn.allow_tf32 = False
+        # Who has set the newer switch for the whole process would else have TF32 all the same.
+        if hasattr(torch.backends.cudnn, "conv"):
+            torch.backends.cudnn.conv.fp32_precision = "ieee"
     try:
         torch.zeros(1, device=device).add_(1).cpu()
     except RuntimeError as error:
@@ -96,13 +99,18 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
         DeviceError: the device does not compute in it, or there is no such precision.
     """
     if precision == "auto":
-        can = device.type == "cuda" and _NO_FLOAT16 not in torch.cuda.get_device_name(device)
-        precision = "float16" if can else "float32"
+        precision = "float16" if device.type == "cuda" and _computes_float16(device) else "float32"
     if precision == "float16" and device.type == "cpu":
         raise DeviceError("the CPU does not compute in float16: take float32 or bfloat16")
     if precision not in ("float32", "float16", "bfloat16"):
         raise DeviceError(f"there is no precision '{precision}': take auto, float32, float16 or bfloat16")
     return getattr(torch, precision)
+
+
+def _computes_float16(device: torch.device) -> bool:
+    """Tell a CUDA device that computes in float16, and quickly."""
+    is_quick = torch.cuda.get_device_capability(device) >= _QUICK_FLOAT16
+    return is_quick and _NO_FLOAT16 not in torch.cuda.get_device_name(device)
 
 
 def cpu_computes_bfloat16() -> bool:
@@ -114,7 +122,9 @@ def cpu_computes_bfloat16() -> bool:
 def free_memory(device: torch.device) -> int | None:
     """Bytes that could be had; None if nobody tells."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        # PyTorch keeps what it once had.
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             told = dict(line.split(":", 1) for line in file)

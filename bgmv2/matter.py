@@ -111,7 +111,7 @@ class Matter:
                 warnings.warn(f"{name} does nothing here: it is for refine {mode}", Bgmv2Warning, stacklevel=2)
         with told_of_memory(self.device, "the network"):
             self.model = model.to(self.device)
-        self._answer = FastMatting(self.model, self.dtype, follow=region == "auto")
+            self._answer = FastMatting(self.model, self.dtype, follow=region == "auto")
 
     @classmethod
     def from_config(cls, run: RunConfig) -> Matter:

@@ -47,10 +47,16 @@ def test_float32_is_not_rounded_to_tf32(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("card", "dtype"), [("NVIDIA GeForce GTX 1660 Ti", torch.float32), ("NVIDIA H200", torch.float16)]
+    ("card", "capability", "dtype"),
+    [
+        ("NVIDIA GeForce GTX 1660 Ti", (7, 5), torch.float32),
+        ("NVIDIA GeForce GTX 1080", (6, 1), torch.float32),
+        ("NVIDIA H200", (9, 0), torch.float16),
+    ],
 )
-def test_float16_is_chosen_where_convolutions_can(monkeypatch, card, dtype):
+def test_float16_is_chosen_where_convolutions_can(monkeypatch, card, capability, dtype):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: card)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     assert choose_dtype("auto", torch.device("cuda", 0)) == dtype
     assert choose_dtype("float16", torch.device("cuda", 0)) == torch.float16
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from bgmv2.resample import averaged
+from bgmv2.resample import averaged, enlarged
 
 # Whether the picture stands still is asked of averages over so many pixels, which noise hardly moves.
 _STEP = 4
@@ -48,9 +48,7 @@ class Steadier:
             still = _ramp(change, _MOVES, _STILL)
             agrees = _ramp((small - plate).abs().amax(dim=1, keepdim=True), _DIFFERS, _AGREES)
             kept = torch.cat([still, still * (1 - agrees)], dim=1)
-            rising, falling = (
-                _KEPT * F.interpolate(kept, size=pha.shape[2:], mode="bilinear", align_corners=False).to(pha)
-            ).split(1, dim=1)
+            rising, falling = (_KEPT * enlarged(kept, *pha.shape[2:]).to(pha)).split(1, dim=1)
             pha = torch.lerp(pha, before, torch.where(pha < before, falling, rising))
         self._last = pha, small
         return pha

@@ -79,6 +79,10 @@ class FastMatting:
         quarters = _of_quarters(self._net.decoder.conv4.weight.detach()[:VISIBLE], self._net.decoder.conv3.out_channels)
         self._quarters = quarters.to(dtype).contiguous(memory_format=torch.channels_last)
         _lower(self._net, dtype)
+        # With channels side by side, cuDNN's float32 convolutions of each channel alone take many times as long.
+        is_early = BACKBONES[model.config.backbone].late is None
+        self._layout = torch.contiguous_format if device.type == "cuda" and is_early else torch.channels_last
+        self._net.backbone.to(memory_format=self._layout)
         last = self._net.decoder.conv4
         assert last.bias is not None
         self._first, self._others = (
@@ -142,8 +146,9 @@ class FastMatting:
 
     def _features(self, src_sm: torch.Tensor, bgr_sm: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The decoder's map at half the coarse size, and the coarse pictures themselves."""
-        x = torch.cat([src_sm, bgr_sm], dim=1).contiguous(memory_format=torch.channels_last)
-        x4, x3, x2, x1, x0 = (x.to(self.dtype) for x in self._net.backbone(x))
+        x = torch.cat([src_sm, bgr_sm], dim=1).contiguous(memory_format=self._layout)
+        maps = self._net.backbone(x)
+        x4, x3, x2, x1, x0 = (x.to(self.dtype, memory_format=torch.channels_last) for x in maps)
         return self._net.decoder.raised(self._net.aspp(x4), x3, x2, x1), x0
 
     def _visible(self, y: torch.Tensor, x0: torch.Tensor) -> torch.Tensor:

@@ -54,5 +54,6 @@ class GraphedMatting:
         torch.cuda.current_stream(src.device).wait_stream(stream)
         self._graph = torch.cuda.CUDAGraph()
         # Other threads may ask the device for memory meanwhile, and it need not be the current one.
-        with torch.cuda.device(src.device), torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+        recording = torch.cuda.graph(self._graph, stream=stream, capture_error_mode="thread_local")
+        with torch.cuda.device(src.device), recording:
             self._answer = self.fast(*self._given)

@@ -147,7 +147,7 @@ def _looked_up(bgr: torch.Tensor, grid: torch.Tensor, seen: torch.Tensor | None)
     # Half precision cannot tell neighbouring pixels apart in coordinates that run to thousands. Bicubic resampling
     # would keep the plate sharper, but the mattes were the same within 1 %, some better and some worse.
     grid = grid.clamp_(-1, 1)  # padding by the border, which MPS does not have before PyTorch 2.13
-    moved = F.grid_sample(bgr.float(), grid, align_corners=True)
+    moved = F.grid_sample(bgr.float().contiguous(), grid, align_corners=True)
     if seen is not None:
         of_seen = F.grid_sample(seen[None].float().to(bgr.device), grid, align_corners=True)
         inside = inside & (of_seen[:, 0] > _SEEN)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from bgmv2.resample import averaged
+from bgmv2.resample import averaged, enlarged
 
 # Alpha is followed on pictures of about this long side, for as many steps of a pixel.
 _SIDE, _STEPS = 160, 48
@@ -46,10 +46,11 @@ def continue_subject(pha: torch.Tensor, covered: torch.Tensor) -> torch.Tensor:
         reached = _grown(reached)
     continues = seen * (small > _SUBJECT)
     possible = (1 - seen) * (small > _PERHAPS)
-    for step in range(_STEPS):
-        continues = torch.maximum(continues, _grown(continues) * possible * (step < _SPREAD * depth))
+    steps = torch.arange(_STEPS, device=pha.device).view(-1, 1, 1, 1, 1)
+    for allowed in possible * (steps < _SPREAD * depth):
+        continues = torch.maximum(continues, _grown(continues) * allowed)
     # One pixel more, so that the subject's own soft edge stays.
-    believed = F.interpolate(_grown(continues), size=pha.shape[2:], mode="bilinear", align_corners=False).to(pha)
+    believed = enlarged(_grown(continues), *pha.shape[2:]).to(pha)
     return pha * torch.maximum(covered.to(pha), believed)
 
 

@@ -7,12 +7,11 @@ import math
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from bgmv2 import compose
 from bgmv2.nn.patches import PATCH
 from bgmv2.report.rows import UNCERTAIN
-from bgmv2.resample import averaged
+from bgmv2.resample import averaged, enlarged
 from bgmv2.types import Matte
 
 PANELS = ("frame", "over green", "alpha", "expected error", "refined; red: left uncertain")
@@ -36,7 +35,7 @@ def layers_of(src: torch.Tensor, matte: Matte) -> torch.Tensor:
     """
     colors = reduced(src, _SIDE), reduced(compose.premultiply(matte.fgr, matte.pha), _SIDE)
     size = colors[0].shape[2:]
-    error = F.interpolate(matte.err, size=size, mode="bilinear", align_corners=False)
+    error = enlarged(matte.err, *size)
     # Patches may reach beyond the picture, so that their grid is not simply as large.
     step = _step(src.shape[2], src.shape[3], _SIDE)
     y, x = (((torch.arange(n, device=src.device) + 0.5) * step / PATCH).long() for n in size)

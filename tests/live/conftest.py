@@ -45,7 +45,7 @@ class Sample:
         self.plate_path = folder / "plate.png"
         write_image(self.plate_path, self.plate)
         # What the controller would do depends on this machine.
-        self.matter = Matter(scale=0.5, pixels=4000)
+        self.matter = Matter(device="cpu", scale=0.5, pixels=4000)
 
 
 @pytest.fixture(scope="session")
