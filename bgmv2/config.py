@@ -52,7 +52,7 @@ class ModelConfig:
     published HD setting refines 5,000 patches of 16 pixels.
     """
 
-    backbone: str = "mobilenetv2"
+    backbone: BackboneName = "mobilenetv2"
     backbone_scale: float = 0.25
     refine_mode: RefineMode = "sampling"
     refine_sample_pixels: int = 80_000

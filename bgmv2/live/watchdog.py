@@ -101,7 +101,6 @@ class Watchdog:
     def __init__(self, *, findable: bool = True) -> None:
         self._findable = findable
         self._unfound = 0
-        self.signs: Signs | None = None
         self._taken: np.ndarray | None = None
         self._placed: np.ndarray | None = None
         self._doubt = NOT_YET
@@ -123,7 +122,6 @@ class Watchdog:
             Why the frame must not be shown, in words for people; empty if all is well.
         """
         signs = self._look(pha, src, bgr)
-        self.signs = signs
         wrong = self._wrong(signs, alignment)
         size = src.shape[2], src.shape[3]
         wrong = wrong or self._displaced(alignment, size) or self._missed(pha, alignment)

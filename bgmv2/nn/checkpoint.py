@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from bgmv2.config import ModelConfig
+from bgmv2.config import BackboneName, ModelConfig
 from bgmv2.errors import WeightsError
 from bgmv2.nn.backbones import BACKBONES
 from bgmv2.nn.matting import MattingBase, MattingRefine
@@ -27,9 +27,7 @@ DEFAULT_WEIGHTS = "mobilenetv2.safetensors"
 State = Mapping[str, torch.Tensor]
 
 
-def save_checkpoint(
-    path: str | PathLike[str], state: State, config: ModelConfig, *, half: bool = False, notes: Mapping[str, str] = {}
-) -> None:
+def save_checkpoint(path: str | PathLike[str], state: State, config: ModelConfig, *, half: bool = False) -> None:
     """Write weights with the configuration they belong to; the file appears whole or not at all.
 
     Args:
@@ -37,7 +35,6 @@ def save_checkpoint(
         state: names to tensors.
         config: what to build before these weights are loaded.
         half: store floating-point tensors as float16, which halves the file.
-        notes: further strings to keep in the file's header.
 
     Raises:
         ValueError: a weight is no finite number, or too large for float16.
@@ -50,7 +47,7 @@ def save_checkpoint(
     for name, value in tensors.items():
         if value.is_floating_point() and not value.isfinite().all():
             raise ValueError(f"{name} holds numbers that are not finite{' in float16' if half else ''}")
-    header = {"format": "pt", "config": json.dumps(asdict(config)), "sha256": checksum(tensors), **notes}
+    header = {"format": "pt", "config": json.dumps(asdict(config)), "sha256": checksum(tensors)}
     partial = path.with_name(f".{path.name}.part")
     try:
         save_file(tensors, partial, metadata=header)
@@ -156,6 +153,7 @@ def _read_torch(path: Path) -> tuple[ModelConfig, dict[str, torch.Tensor]]:
 
 def _infer_config(state: State, path: Path) -> ModelConfig:
     """Tell a published checkpoint's network from what is in it."""
+    backbone: BackboneName
     if "backbone.features.0.0.weight" in state:
         backbone = "mobilenetv2"
     elif "backbone.conv1.weight" in state:

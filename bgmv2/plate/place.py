@@ -64,18 +64,17 @@ def warp_plate(
     return moved, covered
 
 
-def place_plate(bgr: torch.Tensor, alignment: Alignment, *, size: tuple[int, int] | None = None) -> torch.Tensor:
+def place_plate(bgr: torch.Tensor, alignment: Alignment) -> torch.Tensor:
     """Bring a plate to where, and in which light, a frame shows it.
 
     Args:
         bgr: ``(1, 3, H, W)``, 0..1.
         alignment: what `Aligner.align` said of the frame.
-        size: ``(h, w)`` of the frame; None if it is sized like the plate.
 
     Returns:
-        ``(1, 3, h, w)``, 0..1, of the kind of `bgr`.
+        ``(1, 3, H, W)``, 0..1, of the kind of `bgr`.
     """
-    return place_plate_and_cover(bgr, alignment, size=size)[0]
+    return place_plate_and_cover(bgr, alignment)[0]
 
 
 def place_plate_and_cover(

@@ -35,8 +35,6 @@ _WEIGHTS = {
     9: (0.2627, 0.0593),
 }
 
-_WHITE = 65280
-
 # Matrices that ITU-T H.273 knows and libswscale does not. Taken for another one they would silently give wrong colours.
 _NO_MATRIX = {
     8: "YCgCo",
