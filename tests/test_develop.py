@@ -10,10 +10,14 @@ import pytest
 import torch
 
 from bgmv2 import Bgmv2Warning, Frame, Matter, Plate
-from bgmv2.develop import _LOST, _Lost, matte_against
+from bgmv2.backdrop import open_backdrop
+from bgmv2.config import CompositeConfig
+from bgmv2.develop import _LOST, Lab, _Lost, matte_against
 from bgmv2.plate.align import Alignment
-from bgmv2.plate.exposure import SAME_LIGHT
+from bgmv2.plate.exposure import SAME_LIGHT, Exposure
+from bgmv2.plate.keeper import Keeper
 from bgmv2.plate.views import as_plate
+from bgmv2.report import Inspector
 from bgmv2.video.images import read_image
 from bgmv2.video.open import open_source
 
@@ -79,3 +83,38 @@ def test_a_subject_that_stands_half_where_the_plate_saw_nothing_stays_whole():
     assert pha[~seen & subject].mean() > 0.95
     assert pha[behind].mean() < 0.75 * plain[behind].mean()
     assert np.array_equal(pha[seen], plain[seen])
+
+
+ROLES = ("com", "rgba", "shadow", "err", "ref")
+
+
+def developed(device, precision):
+    """What becomes of frames of 16 bits, of a camera that moves, before a plate with a hole, with all that remembers."""
+    room = as_plate(small(read_image("tests/sample/plate.jpg"))).bgr
+    seen = torch.ones(1, *room.shape[1:], dtype=torch.bool)
+    seen[:, 40:80, 30:90] = False
+    backdrop = open_backdrop("blur", width=480, height=270)
+    lab = Lab(Matter(device=device, precision=precision), Plate(room, seen), backdrop, ROLES, CompositeConfig(), {})
+    lab.keeper, lab.inspector = Keeper(lab.plate, (270, 480)), Inspector()
+    mesh = np.random.default_rng(0).normal(0, 0.3, (4, 6, 2)).astype(np.float32)
+    pixels = first_frame("clip").astype(np.uint16) * 257
+    told = []
+    for index in range(8):
+        camera = np.array([[1, 0, 2.5 * index], [0, 1, -index], [0, 0, 1]])
+        shown = cv2.warpPerspective(pixels, camera, (480, 270), borderMode=cv2.BORDER_REFLECT)
+        light = Exposure(np.array([0.9, 1.0, 1.1]), np.array([0.01, 0.0, 0.0]), 0.3, 0.05 * mesh[:3, :5, [0, 1, 0]])
+        alignment = replace(FOUND, homography=camera, light=light, mesh=mesh, status="found")
+        told.append(lab(Frame(shown, index, 0.04), alignment))
+    return told
+
+
+@pytest.mark.needs_cuda
+@pytest.mark.parametrize(("precision", "within"), [("float32", 0.002), ("float16", 0.01)])
+def test_cuda_develops_what_the_cpu_does(precision, within):
+    here, there = developed("cpu", "float32"), developed("cuda", precision)
+    for (ours, observed), (theirs, seen) in zip(here, there, strict=True):
+        for role in ROLES:
+            assert theirs[role].dtype == np.uint16 and theirs[role].shape == ours[role].shape
+            gap = np.abs(theirs[role].astype(int) - ours[role]).mean() / 65535
+            assert gap < (0.05 if role == "ref" else within), role
+        assert seen.row.coverage == pytest.approx(observed.row.coverage, abs=within)
