@@ -89,7 +89,7 @@ ROLES = ("com", "rgba", "shadow", "err", "ref")
 
 
 def developed(device, precision):
-    """What becomes of frames of 16 bits, of a camera that moves, before a plate with a hole, with all that remembers."""
+    """What becomes of 16-bit frames of a camera that moves, of a plate with a hole, and with all that remembers."""
     room = as_plate(small(read_image("tests/sample/plate.jpg"))).bgr
     seen = torch.ones(1, *room.shape[1:], dtype=torch.bool)
     seen[:, 40:80, 30:90] = False
