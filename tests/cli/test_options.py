@@ -106,7 +106,7 @@ def test_refinement_is_chosen(convert, scene):
         assert (answer.code, answer.err) == (0, "")
         return (grey(scene.out / name) > 0).mean(axis=(1, 2))
 
-    assert refined("default") == pytest.approx(1 / 16)
+    assert refined("default") == pytest.approx(1 / 32)
     assert (refined("full", "--refine", "full") == 1).all()
     # 7 patches of 4 x 4 pixels
     assert refined("pixels", "--pixels", 7 * 16) == pytest.approx(7 * 16 / (96 * 64))
@@ -190,8 +190,8 @@ def test_quality_is_chosen(convert, scene):
     [
         ("--scale", "0.7", "up to 0.5, got 0.7"),
         ("--scale", "0", "above 0"),
-        ("--scale", "nan", "got nan"),
-        ("--scale", "half", "--scale: invalid float value: 'half'"),
+        ("--scale", "nan", "'nan' is no scale"),
+        ("--scale", "half", "--scale: 'half' is no scale; write it like 0.25 or 1/3"),
         ("--crf", "99", "0..51, got 99"),
         ("--crf", "-1", "0..51, got -1"),
         ("--pixels", "-1", "not negative, got -1"),
