@@ -29,7 +29,7 @@ MismatchMode = Literal["blur", "freeze", "show"]
 DEFAULT_BACKDROP = "green"
 EXPORTS = {"torchscript": ".torchscript", "onnx": ".onnx", "openvino": ".xml"}  # what can be exported, and its suffix
 DEFAULT_SAMPLES = 9  # frames at which the plate doctor looks
-REFINED_SHARE = 1 / 32  # of all pixels, where no number is chosen; the paper's settings for HD and 4K refine 1/26
+REFINED_SHARE = 1 / 16  # of all pixels, where no number is chosen; the paper's settings for HD and 4K refine 1/26
 
 
 @dataclass(frozen=True)

@@ -31,10 +31,10 @@ def changes(levels):
 
 
 def test_settings_get_cheaper_step_by_step():
-    assert HD[0] == Setting(scale_for(1080, 1920), pixels_for(1080, 1920)) == Setting(1 / 3, 64_800)
+    assert HD[0] == Setting(scale_for(1080, 1920), pixels_for(1080, 1920)) == Setting(1 / 3, 129_600)
     assert [cost(setting) for setting in HD] == sorted((cost(setting) for setting in HD), reverse=True)
     assert len(set(HD)) == len(HD) >= 7
-    assert HD[1] == Setting(1 / 3, 32_400) and HD[2] == Setting(0.25, 32_400)
+    assert HD[1] == Setting(1 / 3, 64_800) and HD[2] == Setting(0.25, 64_800)
     assert len(settings_for(4, 4)) >= 1
 
 
@@ -52,7 +52,7 @@ def test_scales_are_written_as_flags_take_them():
 
 def test_what_is_chosen_stays():
     chosen = settings_for(1080, 1920, scale=0.5)
-    assert {setting.scale for setting in chosen} == {0.5} and len(chosen) == 4
+    assert {setting.scale for setting in chosen} == {0.5} and len(chosen) == 5
     chosen = settings_for(1080, 1920, pixels=80_000)
     assert {setting.pixels for setting in chosen} == {80_000} and chosen[-1].scale < 0.1
     assert settings_for(1080, 1920, scale=0.125, pixels=80_000) == [Setting(0.125, 80_000)]

@@ -201,7 +201,7 @@ RUN: dict[str, dict[str, Any]] = {
         help="what is computed again at full resolution: a fixed number of pixels, those above --threshold, or all; "
         "default: sampling",
     ),
-    "pixels": dict(type=int, metavar="N", help="pixels to refine in each picture; default: one in 32"),
+    "pixels": dict(type=int, metavar="N", help="pixels to refine in each picture; default: a sixteenth of them"),
     "mirror": dict(
         action="store_true",
         help="let the network see each picture mirrored, too, and average the answers: fewer holes and less flicker, "

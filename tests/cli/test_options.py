@@ -106,7 +106,7 @@ def test_refinement_is_chosen(convert, scene):
         assert (answer.code, answer.err) == (0, "")
         return (grey(scene.out / name) > 0).mean(axis=(1, 2))
 
-    assert refined("default") == pytest.approx(1 / 32)
+    assert refined("default") == pytest.approx(1 / 16)
     assert (refined("full", "--refine", "full") == 1).all()
     # 7 patches of 4 x 4 pixels
     assert refined("pixels", "--pixels", 7 * 16) == pytest.approx(7 * 16 / (96 * 64))
