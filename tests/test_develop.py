@@ -81,7 +81,7 @@ def test_a_subject_that_stands_half_where_the_plate_saw_nothing_stays_whole():
     pha = matte.pha[0, 0].numpy()
     behind = ~seen & (truth[..., 0] < 3)
     assert pha[~seen & subject].mean() > 0.95
-    assert pha[behind].mean() < 0.75 * plain[behind].mean()
+    assert pha[behind].mean() < plain[behind].mean() < 0.15
     assert np.array_equal(pha[seen], plain[seen])
 
 
