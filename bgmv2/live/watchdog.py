@@ -36,7 +36,7 @@ _RISE, _SCATTER = 0.07, 0.16
 _SIZE = (90, 160)
 # What is as like the plate as this has its structure; so much of the picture that has, but is called subject, is room.
 # Subjects have some of it by chance: 0.014 at most on our clips.
-_ALIKE, _ROOM = 0.6, 0.05
+_ALIKE, _ROOM = 0.6, 0.03
 # A camera that moved by more of the picture's diagonal within a frame was bumped: what it shows now is another part of
 # the room, of which the plate may not know all.
 _BUMP = 0.03
@@ -93,9 +93,6 @@ class Watchdog:
 
     Args:
         findable: the plate has details by which it is found; a plain wall has none, and is believed by its colours.
-
-    Attributes:
-        signs: of the latest frame; None before the first.
     """
 
     def __init__(self, *, findable: bool = True) -> None:
