@@ -224,9 +224,9 @@ RUN: dict[str, dict[str, Any]] = {
     "threshold": dict(type=float, metavar="T", help="with --refine thresholding: expected error, 0 to 1; default: 0.1"),
 }
 
-# What counts for single pictures, too.
 # What `bgmv2 export` made has settings of its own, which are not for everybody.
 OWN_WEIGHTS = dict(metavar="FILE", help="other weights than those that come along, .safetensors or .pth")
+# What counts for single pictures, too.
 STILL = {name: flag for name, flag in RUN.items() if name not in ("update", "fps")}
 
 ENCODE: dict[str, dict[str, Any]] = {
