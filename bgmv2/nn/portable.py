@@ -10,7 +10,7 @@ from torch import nn
 
 from bgmv2.config import REFINED_SHARE
 from bgmv2.nn import patches
-from bgmv2.nn.matting import MattingRefine
+from bgmv2.nn.matting import MattingRefine, averaging, smoothed
 
 SHARE = round(patches.PATCH**2 / REFINED_SHARE)  # pixels, of which one patch is refined where no number is chosen
 
@@ -38,6 +38,7 @@ class Portable(nn.Module):
         # With floats, exporters would round sizes in ways of their own.
         scale = Fraction(model.backbone_scale).limit_denominator(10_000)
         self._scale = scale.numerator, scale.denominator
+        self._step = averaging(model.backbone_scale)
 
     def forward(self, src: torch.Tensor, bgr: torch.Tensor) -> tuple[torch.Tensor, ...]:
         height, width = src.shape[2], src.shape[3]
@@ -45,7 +46,7 @@ class Portable(nn.Module):
         src, bgr = (F.pad(x, pad, mode="replicate") for x in (src, bgr))
         size = [torch.sym_max(1, n * self._scale[0] // self._scale[1]) for n in src.shape[2:]]
         src_sm, bgr_sm = (
-            F.interpolate(x, size=size, mode="bilinear", align_corners=False)  # type: ignore[arg-type]
+            F.interpolate(smoothed(x, self._step), size=size, mode="bilinear", align_corners=False)  # type: ignore[arg-type]
             for x in (src, bgr)
         )
         pha_sm, residual_sm, err_sm, hid_sm = self.model.coarse(src_sm, bgr_sm)

@@ -182,6 +182,25 @@ def test_the_coarse_outputs_are_the_base_network_on_the_small_pictures():
 
 
 @torch.inference_mode(False)
+@pytest.mark.parametrize("size", [(60, 120), (64, 100)], ids=["divides", "does not"])
+@pytest.mark.parametrize("scale", [1 / 3, 0.3333, 1 / 5])
+def test_a_thin_line_is_seen_by_the_base_network_wherever_it_runs(scale, size):
+    model, step = network(scale=scale), round(1 / scale)
+    sums = []
+    for column in range(20, 20 + step):
+        src = torch.zeros(1, 3, *size)
+        src[..., column] = 1
+        sums.append(model.reduced(src)[0, 0].sum(dim=1).mean())
+    assert min(sums) > 0.8 / step and max(sums) < 1.2 / step
+
+
+def test_other_scales_are_bilinear_alone():
+    src, _ = pair(1, 64, 96)
+    for scale, size in ((1 / 4, (16, 24)), (1 / 2, (32, 48)), (0.35, (22, 33))):
+        wanted = F.interpolate(src, size=size, mode="bilinear", align_corners=False)
+        assert torch.equal(network(scale=scale).reduced(src), wanted)
+
+
 def test_an_alpha_beyond_its_range_still_learns():
     x = torch.tensor([-0.3, 0.5, 1.4], requires_grad=True)
     cut = to_unit(x, True)
