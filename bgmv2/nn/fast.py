@@ -19,6 +19,7 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
+import cv2
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -27,10 +28,11 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from bgmv2.nn import patches, region, windows
 from bgmv2.nn.backbones import BACKBONES
 from bgmv2.nn.decoder import join
-from bgmv2.nn.matting import MattingRefine, check_pair, padded
+from bgmv2.nn.matting import MattingRefine, averaging, check_pair, padded
 from bgmv2.nn.patches import PATCH, Places
 from bgmv2.nn.region import Region
 from bgmv2.nn.windows import Look
+from bgmv2.resample import averaged
 
 VISIBLE = 5  # alpha, three residuals, error: the first channels of the last convolution; hidden features follow
 BLOCK = 8  # pixels of the coarse maps: side of a block of hidden features
@@ -96,7 +98,7 @@ class FastMatting:
         check_pair(src, bgr)
         height, width = src.shape[2:]
         src, bgr = (padded(x).contiguous(memory_format=torch.channels_last) for x in (src, bgr))
-        src_sm, bgr_sm = self.model.reduced(src), self.model.reduced(bgr)
+        src_sm, bgr_sm = self._reduced(src), self._reduced(bgr)
         # The refiner sees the coarse maps at half the frame's size; they are `ratio` times smaller.
         half = (src.shape[2] // 2, src.shape[3] // 2)
         ratio = _ratio(src_sm.shape[2:], half)
@@ -143,6 +145,13 @@ class FastMatting:
         fgr = fgr.add_(src).clamp_(0, 1)
         fgr_sm = (src_sm + shown[:, 1:]).clamp_(0, 1)
         return pha[:, :, :height, :width], fgr[:, :, :height, :width], shown[:, :1], fgr_sm, err_sm, ref_sm
+
+    def _reduced(self, x: torch.Tensor) -> torch.Tensor:
+        """What `MattingRefine.reduced` gives."""
+        step = averaging(self.model.backbone_scale)
+        if step > 1 and x.shape[2] % step == x.shape[3] % step == 0:
+            return averaged(x, step)
+        return self.model.reduced(x)
 
     def _features(self, src_sm: torch.Tensor, bgr_sm: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The decoder's map at half the coarse size, and the coarse pictures themselves."""
@@ -356,8 +365,6 @@ def _resized(shown: torch.Tensor, height: int, width: int, seen: Region) -> tupl
     if shown.device.type != "cpu":
         enlarged = F.interpolate(shown, size=(height, width), mode="bilinear", align_corners=False)
         return enlarged[:, :1].contiguous(), enlarged[:, 1:].contiguous(memory_format=torch.channels_last)
-    import cv2  # which takes a fifth of torch's time; here, because training needs none of it
-
     everything = seen == region.whole(shown)
     pha, residual = ((torch.empty if everything else torch.zeros)(len(shown), height, width, c) for c in (1, 3))
     # A pixel more on each side, so that what is there fades out as in the whole.
