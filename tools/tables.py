@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from bgmv2.video.sink import beside
+from bgmv2.video.sink import replacing
 
 
 def put(text: str, document: str, begin: str, end: str) -> str:
@@ -26,12 +26,8 @@ def put_into(path: Path, text: str, begin: str, end: str) -> None:
     Raises:
         ValueError: it has none.
     """
-    partial = beside(path)
-    try:
+    with replacing(path) as partial:
         partial.write_text(put(text, path.read_text(encoding="utf-8"), begin, end), encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def rows(heads: list[str], cells: list[list[str]]) -> list[str]:

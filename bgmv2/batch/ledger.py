@@ -17,7 +17,7 @@ from typing import Any, Literal
 from bgmv2.batch.job import is_there
 from bgmv2.errors import OutputError, VideoError
 from bgmv2.job import name_of
-from bgmv2.video.sink import beside, cannot_write
+from bgmv2.video.sink import cannot_write, replacing
 
 LEDGER = ".bgmv2-batch.json"
 JOURNAL = ".bgmv2-batch.log"
@@ -155,18 +155,10 @@ class Ledger:
     def _set(self, name: str, entry: _Entry) -> None:
         self._entries[name] = entry
         written = {"version": _VERSION, "clips": {name: asdict(entry) for name, entry in self._entries.items()}}
-        path = self._folder / LEDGER
-        temporary = beside(path)
-        try:
-            with temporary.open("w", encoding="utf-8") as file:
-                json.dump(written, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except OSError as error:
-            raise cannot_write(path, error) from error
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(self._folder / LEDGER) as temporary, temporary.open("w", encoding="utf-8") as file:
+            json.dump(written, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
 
     def _whole(self, name: str, *, missing: bool = False) -> bool:
         return are_whole(self._folder, self._entries[name].results, missing=missing)

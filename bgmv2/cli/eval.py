@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -114,13 +113,7 @@ def _check_outputs(args: argparse.Namespace) -> None:
 
 
 def _write_json(path: Path, content: dict[str, object]) -> None:
-    from bgmv2.video.sink import beside, cannot_write
+    from bgmv2.video.sink import replacing
 
-    temporary = beside(path)
-    try:
+    with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)

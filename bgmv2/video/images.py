@@ -20,7 +20,7 @@ from bgmv2.video.color import to_bits
 from bgmv2.video.exr import read_exr
 from bgmv2.video.probe import check_readable, is_boxed_picture, kind_of
 from bgmv2.video.quiet import quiet
-from bgmv2.video.sink import beside, cannot_write, check_file
+from bgmv2.video.sink import check_file, replacing
 
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95]
 # OpenCV's WebP is lossless and its TIFF is compressed without loss, unless told otherwise.
@@ -120,15 +120,9 @@ def write_image(
     check_image(path, alpha=pixels.shape[2:] == (4,), overwrite=overwrite)
     if path.suffix.lower() not in _DEEP and pixels.dtype == np.uint16:
         pixels = to_bits(pixels, 8)
-    temporary = beside(path)
-    try:
+    with replacing(path) as temporary:
         data = encode_image(path.suffix.lower(), pixels)
         temporary.write_bytes(_with_text(data, text) if text and path.suffix.lower() == ".png" else data)
-        os.replace(temporary, path)
-    except (OSError, cv2.error) as error:
-        raise cannot_write(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def check_image(path: str | os.PathLike[str], *, alpha: bool = False, overwrite: bool = False) -> None:

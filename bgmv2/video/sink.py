@@ -83,6 +83,27 @@ def beside(path: Path) -> Path:
     return path.with_name(f".{path.stem[:_SHORT]}-{secrets.token_hex(4)}{path.suffix}")
 
 
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a hidden name beside `path` for a small file; what is written there takes the place of `path` when whole.
+
+    If the block fails, `path` stays as it is, and nothing lies beside it.
+
+    Raises:
+        OutputError: the disk or an encoder fails.
+    """
+    temporary = beside(path)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OutputError:  # says all there is to say already
+        raise
+    except DISK_ERRORS as error:
+        raise cannot_write(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def parts_of(path: Path) -> Path:
     """Return the hidden folder in which a result of this name grows; a long name's has a shorter one."""
     name = os.fsencode(path.name)
