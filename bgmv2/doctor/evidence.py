@@ -10,6 +10,7 @@ import numpy as np
 from bgmv2.doctor.diagnose import Examination
 from bgmv2.doctor.looks import Look
 from bgmv2.errors import OutputError, OutputExistsError
+from bgmv2.plate.views import as_integers
 from bgmv2.sheets import DIM, canvas, grid, label, write
 from bgmv2.video.images import write_image
 from bgmv2.video.sink import check_folder
@@ -130,5 +131,6 @@ def _to_pixels(picture: np.ndarray, side: int) -> np.ndarray:
     height, width = picture.shape[:2]
     scale = side / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    pixels = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR if scale > 1 else cv2.INTER_AREA)
+    return cv2.resize(
+        as_integers(picture, np.dtype(np.uint8)), size, interpolation=cv2.INTER_LINEAR if scale > 1 else cv2.INTER_AREA
+    )

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from bgmv2.plate.views import as_floats
+
 # Pixels of a tile's side. Tiles are what is compared: fine detail varies too much from pixel to pixel.
 TILE = 32
 # Fine detail is what a blur of 1 pixel takes; coarse detail is between blurs of 3 and 9 pixels, which no small loss of
@@ -39,9 +41,8 @@ def measure_detail(pixels: np.ndarray) -> Detail:
     Args:
         pixels: ``(H, W, 3)`` RGB: uint8, uint16, or float32 in 0..1; at least one tile large.
     """
-    top = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
     # Floats first: grey of integers is rounded, which is noise.
-    grey = cv2.cvtColor(np.multiply(pixels, 1 / top, dtype=np.float32), cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(as_floats(pixels), cv2.COLOR_RGB2GRAY)
     fine = _tiles(np.square(grey - cv2.GaussianBlur(grey, (0, 0), _FINE)), TILE)
     small = cv2.resize(grey, (grey.shape[1] // _STEP, grey.shape[0] // _STEP), interpolation=cv2.INTER_AREA)
     near, far = (cv2.GaussianBlur(small, (0, 0), sigma / _STEP) for sigma in (_COARSE, _COARSEST))

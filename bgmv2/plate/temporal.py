@@ -12,6 +12,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from bgmv2.plate.views import reduced_size
+
 # Colours that differ by less, in code values of 8 bits in each channel, are the same thing seen twice: noise, lossy
 # codecs and leaves in the wind lie below.
 _ALIKE = 12
@@ -294,9 +296,7 @@ def _edge(picture: np.ndarray, patch: np.ndarray) -> float:
 
 
 def _reduced(picture: np.ndarray) -> np.ndarray:
-    scale = min(1.0, _SIDE / max(picture.shape[:2]))
-    size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    return cv2.resize(picture, reduced_size(picture.shape[:2], _SIDE)[::-1], interpolation=cv2.INTER_AREA)
 
 
 def _judged(

@@ -29,8 +29,9 @@ def as_pixels(plate: Plate) -> np.ndarray:
 
 
 def as_floats(pixels: np.ndarray) -> np.ndarray:
-    """Return a picture of integers as float32 in 0..1."""
-    return np.multiply(pixels, 1 / np.iinfo(pixels.dtype).max, dtype=np.float32)
+    """Return a picture of integers as float32 in 0..1; one of floats is in 0..1 already."""
+    top = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
+    return np.multiply(pixels, 1 / top, dtype=np.float32)
 
 
 def as_integers(picture: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
@@ -53,9 +54,7 @@ def reduced_size(size: tuple[int, ...], long_side: int) -> tuple[int, int]:
 def reduced(pixels: np.ndarray, long_side: int) -> np.ndarray:
     """Shrink a picture to a long side at most; ``(h, w, 3)`` float32 in 0..1."""
     size = reduced_size(pixels.shape[:2], long_side)[::-1]
-    small = cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_AREA)
-    top = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
-    return np.multiply(small, 1 / top, dtype=np.float32)
+    return as_floats(cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_AREA))
 
 
 def detail(picture: np.ndarray) -> np.ndarray:
