@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 # The rate looks back on so many instants, at least so many seconds apart: 10 seconds, or 30 frames if they took longer.
 _INSTANTS, _APART = 30, 1 / 3
+# Machines are told of progress once in so many seconds, and of the first frame.
+_EVERY = 1.0
 
 
 def counted(
@@ -219,13 +221,12 @@ class JsonLines(Watcher):
 
     Args:
         stream: where to; None takes stdout.
-        every: seconds between two reports of progress; the first frame's is always given.
         facts: what every line says, such as ``clip="a.mp4"`` where several are matted.
     """
 
-    def __init__(self, stream: TextIO | None = None, *, every: float = 1.0, **facts: Any) -> None:
+    def __init__(self, stream: TextIO | None = None, **facts: Any) -> None:
         self._stream = sys.stdout if stream is None else stream
-        self._every, self._facts = every, facts
+        self._facts = facts
         self._last: Progress | None = None
         self._due = 0.0
 
@@ -235,7 +236,7 @@ class JsonLines(Watcher):
         self._last = progress
         if progress.seconds < self._due:
             return
-        self._due = progress.seconds + self._every
+        self._due = progress.seconds + _EVERY
         left = progress.left
         self._say("progress", {**_counted(progress), "left": None if left is None else round(left, 1)})
 

@@ -49,7 +49,6 @@ class Prefetch(Generic[T], Iterator[T]):
     Attributes:
         busy: seconds the source has worked so far. What it spent waiting for a `Prefetch` before it is not its work
             and is not counted, however many generators stand between the two; nor is waiting for room in the queue.
-        waited: seconds the consumer has waited for items so far.
     """
 
     # How long `close` waits for the thread, in seconds; None waits until it has ended.
@@ -59,7 +58,6 @@ class Prefetch(Generic[T], Iterator[T]):
         if depth < 1:
             raise ValueError(f"at least one item is prefetched, got {depth = }")
         self.busy = 0.0
-        self.waited = 0.0
         self._iterable = iterable
         self._depth = depth
         self._items: deque[T] = deque()
@@ -83,9 +81,7 @@ class Prefetch(Generic[T], Iterator[T]):
                     return self._items.popleft()
                 error, self._error = self._error, None
         finally:
-            elapsed = time.perf_counter() - start
-            self.waited += elapsed
-            _waiting.seconds += elapsed
+            _waiting.seconds += time.perf_counter() - start
         if error is not None and not self._stopped:
             raise error
         raise StopIteration

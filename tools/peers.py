@@ -132,7 +132,7 @@ def modnet(folder: Path) -> Method:
     return lambda scene: np.stack([matte(frame) for frame in scene.frames])
 
 
-def robust_video_matting(folder: Path, *, ratio: float = RVM_RATIO, warm_up: int = RVM_WARM_UP) -> Method:
+def robust_video_matting(folder: Path) -> Method:
     """RobustVideoMatting, with MobileNetV3: a memory of the frames before, nothing but the frames.
 
     The first frame is shown several times before it counts, so that the memory is not empty; a still is a clip of one.
@@ -145,12 +145,12 @@ def robust_video_matting(folder: Path, *, ratio: float = RVM_RATIO, warm_up: int
     def matte(scene: Scene) -> np.ndarray:
         memory = [np.zeros((1, 1, 1, 1), np.float32)] * 4
         phas = []
-        for frame in [scene.frames[0]] * warm_up + scene.frames:
+        for frame in [scene.frames[0]] * RVM_WARM_UP + scene.frames:
             feed = dict(zip(("r1i", "r2i", "r3i", "r4i"), memory, strict=True))
-            feed |= {"src": _batch(frame), "downsample_ratio": np.array([ratio], np.float32)}
+            feed |= {"src": _batch(frame), "downsample_ratio": np.array([RVM_RATIO], np.float32)}
             _, pha, *memory = session.run(None, feed)
             phas.append(pha[0, 0])
-        return np.stack(phas[warm_up:])
+        return np.stack(phas[RVM_WARM_UP:])
 
     return matte
 
