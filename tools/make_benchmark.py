@@ -1,8 +1,10 @@
 """Make the benchmark for `bgmv2 eval`: composites of subjects and rooms that training never saw, with their true alpha.
 
     python tools/make_benchmark.py data/shards data/benchmark --seed 2026
+    python tools/make_benchmark.py data/shards data/easy --easy
 
-One seed and one folder of data give one benchmark. What is hard about each category stands in `CATEGORIES`.
+One seed and one folder of data give one benchmark. What is hard about each category stands in `CATEGORIES`; in `EASY`
+nothing is, but that the camera may be held in a hand.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from bgmv2.video.sink import beside
 # A subject that hardly shows, or hides the room, tells little.
 LEAST_SHARE, LARGEST_SHARE = 0.03, 0.7
 TRIES = 20
-ENOUGH = 4  # of each kind for one item, so that a group is not one person twice
+ENOUGH = 4  # of each kind for one item that may show a group, so that this is not one person twice
 
 
 def hairiest(material: Material) -> Material:
@@ -109,14 +111,16 @@ CATEGORIES = {
     "clip": Category(PLAIN, count=2, frames=5),
     "handheld clip": Category(replace(PLAIN, handheld=1), count=2, frames=5),
 }
+ALONE = replace(PLAIN, group=0, spill=0)
+EASY = {"static": Category(ALONE, count=18), "handheld": Category(replace(ALONE, handheld=1), count=18)}
 
 
-def deal(material: Material, number: int, total: int) -> Material:
+def deal(material: Material, number: int, total: int, *, enough: int = ENOUGH) -> Material:
     """Give each of `total` items its own share, so that nothing is seen in two of them; all, if there is not enough."""
 
     def share(pictures: list[torch.Tensor]) -> list[torch.Tensor]:
         own = pictures[number::total]
-        return own if len(own) >= ENOUGH else pictures
+        return own if len(own) >= enough else pictures
 
     return Material(*(share(pictures) for pictures in (material.people, material.things, material.rooms)))
 
@@ -180,27 +184,30 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder made by tools/prepare_data.py")
     parser.add_argument("output", type=Path, help="the benchmark's folder; must not be there yet")
     parser.add_argument("--seed", type=int, default=2026, help="default: %(default)s")
+    parser.add_argument("--easy", action="store_true", help="one photographed person each, and nothing hard")
     parser.add_argument("--size", type=int, nargs=2, default=(1280, 720), metavar=("W", "H"))
     args = parser.parse_args()
     if args.output.exists():
         parser.error(f"{args.output} is there already: choose another name, or remove it")
     try:
-        material = shuffled(load_material(args.data, split="test"), args.seed)
+        material = shuffled(load_material(args.data, split="test", rendered=not args.easy), args.seed)
         args.output.parent.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         parser.exit(1, f"{parser.prog}: error: {error}\n")
-    jobs = [(name, number) for name, category in CATEGORIES.items() for number in range(category.count)]
+    categories = EASY if args.easy else CATEGORIES
+    jobs = [(name, number) for name, category in categories.items() for number in range(category.count)]
     entries = []
     temporary = beside(args.output)
     temporary.mkdir()
     try:
         for position, (name, number) in enumerate(tqdm(jobs, unit="item")):
-            category = CATEGORIES[name]
+            category = categories[name]
             chosen = category.choose(material)
             is_special = chosen is not material
-            own = deal(chosen, *((number, category.count) if is_special else (position, len(jobs))))
+            place = (number, category.count) if is_special else (position, len(jobs))
+            own = deal(chosen, *place, enough=ENOUGH if category.config.group > 0 else 1)
             # Seeds of neighbouring categories and benchmarks never meet.
-            digest = hashlib.sha256(f"{args.seed} {name} {number}".encode()).digest()
+            digest = hashlib.sha256(f"{args.seed} {name} {number}{' easy' * args.easy}".encode()).digest()
             pair = compose(category, own, int.from_bytes(digest[:6]), args.size[1], args.size[0])
             entries.append(write_item(temporary, f"{name.replace(' ', '-')}-{number}", name, pair))
         digests = [hashlib.sha256(path.read_bytes()).digest() for path in sorted(temporary.rglob("*.png"))]

@@ -37,7 +37,7 @@ import numpy as np
 from tqdm import tqdm
 
 from bgmv2.errors import Bgmv2Error, OutputError, OutputExistsError
-from bgmv2.training.data import MANIFEST, SPLITS
+from bgmv2.training.data import MANIFEST, RENDERER, SPLITS
 from bgmv2.video.sink import beside, check_folder
 
 SHARD_BYTES = 48 * 2**20
@@ -48,7 +48,7 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 NOT_STATED = "not stated"
 # What is not said by a manifest of their own.
 PEOPLE = {"source": "clothing-co-parsing (Yang, Luo and Lin 2014)", "licence": "Apache-2.0"}
-RENDERS = {"source": "tools/render_people.py", "licence": "made from CC0 material"}
+RENDERS = {"source": RENDERER, "licence": "made from CC0 material"}
 ROOMS = {"source": "Houses-dataset (Ahmed and Moustafa 2016)", "licence": "none stated, to be cited"}
 # Colours under an alpha below this (of 255) are not to be relied on: division by it has blown up their rounding.
 FAINT = 8

@@ -25,6 +25,7 @@ from tqdm import tqdm
 KINDS = ("people", "things", "rooms")
 SPLITS = ("train", "val", "test")
 MANIFEST = "manifest.json"
+RENDERER = "tools/render_people.py"  # a source that a manifest names
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,7 @@ def load_material(
     split: str,
     device: torch.device | str = "cpu",
     limit: int | None = None,
+    rendered: bool = True,
 ) -> Material:
     """Read one split into the memory of a device.
 
@@ -56,6 +58,7 @@ def load_material(
         split: `train`, `val` or `test`.
         device: where the tensors are to lie.
         limit: keep so many of each kind at most, for trials on a few.
+        rendered: False leaves out what `tools/render_people.py` made.
 
     Raises:
         FileNotFoundError: the manifest or a shard is not there.
@@ -66,6 +69,7 @@ def load_material(
     folder = Path(folder)
     manifest = _read_manifest(folder / MANIFEST)
     of_split = [item for item in manifest["items"] if item["split"] == split]
+    of_split = [item for item in of_split if rendered or item.get("source") != RENDERER]
     wanted = [item for kind in KINDS for item in [i for i in of_split if i["kind"] == kind][:limit]]
     missing = sorted({item["shard"] for item in wanted if not (folder / item["shard"]).is_file()})
     if missing:

@@ -111,13 +111,11 @@ def test_the_tables_stand_between_the_markers(compare, benchmark_folder):
         if "Grad" in line and "|" in line
     )
     assert "dtSSD" in header and "dtSSD" not in still
-    before = f"before\n{compare.BEGIN}\nold\n{compare.END}\nafter\n"
-    assert (
-        compare.put(text, before, compare.BEGIN, compare.END)
-        == f"before\n{compare.BEGIN}\n\n{text}\n\n{compare.END}\nafter\n"
-    )
+    begin, end = (marker.format("easy") for marker in (compare.BEGIN, compare.END))
+    before = f"before\n{begin}\nold\n{end}\nafter\n"
+    assert compare.put(text, before, begin, end) == f"before\n{begin}\n\n{text}\n\n{end}\nafter\n"
     with pytest.raises(ValueError, match="no place for the table"):
-        compare.put(text, "nothing", compare.BEGIN, compare.END)
+        compare.put(text, "nothing", begin, end)
 
 
 def test_the_sheet_of_hair_shows_frame_truth_and_each_alpha(compare, benchmark_folder, tmp_path, monkeypatch):

@@ -18,17 +18,18 @@ from bgmv2.video import read_image
 @pytest.fixture
 def make(load_tool, monkeypatch):
     make_benchmark = load_tool("make_benchmark")
-    few = {
-        name: replace(category, count=2 if name == "static" else 1, frames=min(category.frames, 2), draws=1)
-        for name, category in make_benchmark.CATEGORIES.items()
-    }
-    monkeypatch.setattr(make_benchmark, "CATEGORIES", few)
-    monkeypatch.setattr(make_benchmark, "load_material", lambda folder, split: material())
+    for kind in ("CATEGORIES", "EASY"):
+        few = {
+            name: replace(category, count=2 if name == "static" else 1, frames=min(category.frames, 2), draws=1)
+            for name, category in getattr(make_benchmark, kind).items()
+        }
+        monkeypatch.setattr(make_benchmark, kind, few)
+    monkeypatch.setattr(make_benchmark, "load_material", lambda folder, split, rendered: material(rendered))
     return make_benchmark
 
 
-def material():
-    generator = np.random.default_rng(1)
+def material(rendered=True):
+    generator = np.random.default_rng(1 if rendered else 2)
 
     def person():
         rgba = generator.integers(40, 220, (4, 60, 24), dtype=np.uint8)
@@ -65,6 +66,15 @@ def test_a_benchmark_has_all_categories_and_one_seed_gives_one(make, monkeypatch
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c"]
 
 
+def test_the_easy_benchmark_has_photographed_people_alone_and_pictures_of_its_own(make, monkeypatch, tmp_path):
+    assert make.EASY["static"].config.group == make.EASY["handheld"].config.objects == 0
+    easy = run(make, monkeypatch, tmp_path / "a", "--easy")
+    assert [item.category for item in easy.items] == ["static", "static", "handheld"]
+    monkeypatch.setattr(make, "load_material", lambda folder, split, rendered: material(rendered=False))
+    hard = run(make, monkeypatch, tmp_path / "b")
+    assert not np.array_equal(easy.items[0].truth(), hard.items[0].truth())
+
+
 def test_a_folder_that_is_there_is_left_alone(make, monkeypatch, tmp_path):
     with pytest.raises(SystemExit):
         run(make, monkeypatch, tmp_path)
@@ -76,6 +86,7 @@ def test_nothing_is_seen_in_two_items_if_there_is_enough(make):
     shares = [make.deal(whole, number, 5) for number in range(5)]
     assert sorted(int(p[0, 0, 0]) for share in shares for p in share.people) == list(range(20))
     assert all(len(share.rooms) == 6 for share in shares)
+    assert all(len(make.deal(whole, number, 5, enough=1).rooms) < 3 for number in range(5))
 
 
 def test_people_with_hair_are_told_by_their_soft_edges(make):

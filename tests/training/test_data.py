@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bgmv2.training.data import load_material
+from bgmv2.training.data import RENDERER, load_material
 
 
 def write_shard(path, members):
@@ -57,6 +57,16 @@ def test_a_split_is_read_in_the_order_of_the_manifest(folder):
     assert values(material.things) == [[40, 40, 40, 41]]
     assert values(material.rooms) == [[20, 20, 20], [60, 60, 60]]
     assert {(x.dtype, x.shape[1:]) for x in material.people + material.rooms} == {(torch.uint8, (8, 12))}
+
+
+def test_what_was_rendered_can_be_left_out(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["items"][0]["source"] = RENDERER
+    manifest["items"][1]["source"] = "another"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    material = load_material(folder, split="train", rendered=False)
+    assert values(material.people) == [[30, 30, 30, 31], [50, 50, 50, 51]]
+    assert len(material.rooms) == 2 and len(load_material(folder, split="train").people) == 3
 
 
 def test_a_limit_keeps_the_first_of_each_kind_and_needs_no_further_shards(folder):
