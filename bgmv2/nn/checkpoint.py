@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from importlib.resources import as_file, files
 from os import PathLike
@@ -163,6 +163,31 @@ def _infer_config(state: State, path: Path) -> ModelConfig:
         raise WeightsError(f"{path} is made for none of {', '.join(BACKBONES)}: it begins with {first}")
     conv1 = state.get("refiner.conv1.weight")
     return ModelConfig(backbone=backbone, refine_kernel_size=1 if conv1 is not None and conv1.shape[-1] == 1 else 3)
+
+
+def mean_state(states: Sequence[State], shares: Sequence[float]) -> dict[str, torch.Tensor]:
+    """Average the weights of one network after several runs.
+
+    Args:
+        states: names to tensors, the same names in all.
+        shares: how much each counts, above 0; they need not add up to 1.
+
+    Returns:
+        The mean of what are floats; counts are those of the last.
+
+    Raises:
+        ValueError: the names or shapes differ.
+    """
+    shapes = [{name: value.shape for name, value in state.items()} for state in states]
+    if any(other != shapes[0] for other in shapes):
+        raise ValueError("only weights of the same network have a mean")
+    weights = torch.tensor(shares, dtype=torch.float32) / sum(shares)
+    return {
+        name: torch.tensordot(weights, torch.stack([state[name].float() for state in states]), dims=1)
+        if last.is_floating_point()
+        else last
+        for name, last in states[-1].items()
+    }
 
 
 def checksum(state: State) -> str:

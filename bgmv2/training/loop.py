@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from bgmv2.config import ModelConfig
 from bgmv2.nn import patches
-from bgmv2.nn.checkpoint import load_model, load_strictly, save_checkpoint
+from bgmv2.nn.checkpoint import load_model, load_strictly, mean_state, save_checkpoint
 from bgmv2.nn.matting import MattingBase, MattingRefine, to_unit
 from bgmv2.training.compose import ComposeConfig, Composer, Pair
 from bgmv2.training.data import Material
@@ -166,7 +166,7 @@ class Trainer:
             self.model.backbone.load_state_dict(load_file(imagenet))
         if start:
             states = [load_model(path).state_dict() for path in start]
-            self.model.load_state_dict({name: _mean([state[name] for state in states]) for name in states[0]})
+            self.model.load_state_dict(mean_state(states, [1.0] * len(states)))
         if self.device.type == "cpu":
             _split_dilated(self.model)
         self.average = AveragedModel(self.model, multi_avg_fn=_running_mean(config.ema), use_buffers=True)
@@ -428,11 +428,6 @@ def choose_windows(pred_pha: torch.Tensor, true_pha: torch.Tensor, count: int) -
     picture = torch.arange(len(need), device=need.device).repeat_interleave(indices.shape[1])
     indices = indices.flatten()
     return picture, indices // need.shape[3], indices % need.shape[3]
-
-
-def _mean(values: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Of floats; counts are those of the last."""
-    return torch.stack(list(values)).mean(dim=0) if values[0].is_floating_point() else values[-1]
 
 
 def _reduced(x: torch.Tensor, size: Sequence[int]) -> torch.Tensor:

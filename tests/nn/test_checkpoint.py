@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from bgmv2.config import ModelConfig
 from bgmv2.errors import WeightsError
-from bgmv2.nn.checkpoint import load_checkpoint, load_model, save_checkpoint
+from bgmv2.nn.checkpoint import load_checkpoint, load_model, mean_state, save_checkpoint
 from bgmv2.nn.matting import MattingRefine
 
 CONFIG = ModelConfig(backbone_scale=0.5, refine_mode="thresholding", refine_threshold=0.3)
@@ -140,3 +140,13 @@ def test_a_failed_save_leaves_the_earlier_file(weights, monkeypatch):
         save_checkpoint(weights, {}, CONFIG)
     assert weights.read_bytes() == before
     assert [p.name for p in weights.parent.iterdir()] == [weights.name]
+
+
+def test_a_mean_is_one_of_floats_and_of_one_network():
+    a, b = {"x": torch.tensor([0.0, 4.0]), "n": torch.tensor(3)}, {"x": torch.tensor([2.0, 0.0]), "n": torch.tensor(5)}
+    mean = mean_state([a, b], [1, 3])
+    assert torch.equal(mean["x"], torch.tensor([1.5, 1.0])) and mean["n"] == 5
+    assert torch.equal(mean_state([a], [2])["x"], a["x"])
+    for other in ({"x": torch.zeros(3), "n": torch.tensor(1)}, {"x": a["x"]}):
+        with pytest.raises(ValueError, match="same network"):
+            mean_state([a, other], [1, 1])
