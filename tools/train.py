@@ -2,9 +2,9 @@
 
     python tools/train.py weights/mobilenetv2.json --data data/shards --run runs/a --imagenet data/imagenet.safetensors
 
-Run the same command again to go on after an interruption. The run's folder gets `weights.safetensors` (to use),
-`state.pt` (to go on from), `log.csv` and `losses.png` (every loss of every step), `samples.png` and `held_out.csv`
-(pairs that are not trained on: how they look, and alpha's error).
+Ctrl-C, or SIGTERM, ends the run after its step, saved. Run the same command again to go on. The run's folder gets
+`weights.safetensors` (to use), `state.pt` (to go on from), `log.csv` and `losses.png` (every loss of every step),
+`samples.png` and `held_out.csv` (whole scenes that are not trained on: how they look, and alpha's error).
 
 The configuration is a JSON file with settings of `bgmv2.training.loop.TrainConfig`; what it leaves out has its default.
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import signal
 import sys
 import time
 from pathlib import Path
@@ -71,6 +72,8 @@ def main() -> None:
     # Whole scenes, as users film them, and the same ones in all runs, however these compose their own.
     held_out = Composer(unseen, ComposeConfig(part=0), seed=1)
     pairs = [held_out.batch(6, 360, 640) for _ in range(4)]
+    for interruption in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(interruption, lambda *_: trainer.stop())
     until = time.monotonic() + 60 * args.minutes
     for step in trainer.run(save_every=args.save_every, until=until):
         coarse = step <= config.base_steps  # the refiner is not trained yet
@@ -80,6 +83,8 @@ def main() -> None:
         append_row(args.run / "held_out.csv", {"step": step, **errors})
         plot_losses(trainer.losses, args.run / "losses.png")
         sample_sheet(model, pairs[0], args.run / "samples.png", coarse=coarse)
+    if trainer.step < trainer.steps:
+        sys.exit(f"stopped at step {trainer.step} of {trainer.steps}; run the same command again to go on")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import random
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
@@ -31,6 +32,7 @@ STATE = "state.pt"
 WEIGHTS = "weights.safetensors"
 LOG = "log.csv"
 WINDOW = 64  # pixels; side of the windows that a joint step refines
+CLIP = 5.0  # largest norm of a step's gradient
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,10 @@ class TrainConfig:
         refine_share: share of a joint step's pixels that are refined.
         windows: whole windows of 64x64 pixels that a joint step refines in each picture, most where alpha is soft or
             the base is wrong; the sides of its pictures are multiples of 64 then. 0 refines patches where the error
-            map says, as the network does in use: dearer by far for as many pixels.
-        refiner_steps: further steps that the refiner takes alone on the pictures of each joint step, where the base is
-            most wrong: it is small and cheap, but slow to learn.
+            map says, as in the paper and in use: dearer by far for as many pixels.
         rate: learning rate of decoder and ASPP in the base stage, where the backbone learns at a fifth of it (Lin et
             al. 2021), and of the refiner in the joint stage, where decoder and ASPP learn at half of it and the
             backbone at a fifth: more than in the paper, whose base has learned for longer by then.
-        clip: largest norm of a step's gradient.
         ema: the weights that are kept are a running mean over about ``1 / (1 - ema)`` steps of a stage.
         freeze_norm: batch norm keeps the statistics of the weights that the run starts from, and works as it does when
             the network is used. For steps of few, large pictures, whose own statistics say little.
@@ -76,9 +75,7 @@ class TrainConfig:
     joint_scales: tuple[float, ...] = (0.5, 0.5, 0.25)
     windows: int = 0
     refine_share: float = 0.125
-    refiner_steps: int = 0
     rate: float = 1e-3
-    clip: float = 5.0
     ema: float = 0.995
     freeze_norm: bool = False
     settle_steps: int = 40
@@ -172,6 +169,7 @@ class Trainer:
         self.average = AveragedModel(self.model, multi_avg_fn=_running_mean(config.ema), use_buffers=True)
         self.optimizer = self._optimizer()
         self.step = 0
+        self._stops = False
         self.losses: list[dict[str, float]] = []
         if (self.folder / STATE).exists():
             self._load()
@@ -181,8 +179,12 @@ class Trainer:
         """Of both stages together."""
         return self.config.base_steps + self.config.joint_steps
 
+    def stop(self) -> None:
+        """Let `run` end after the step it is at, saved; may be called from a signal's handler."""
+        self._stops = True
+
     def run(self, *, save_every: int, until: float = math.inf) -> Iterator[int]:
-        """Train to the end, or until a time, saving on the way.
+        """Train to the end, until a time, or until `stop`, saving on the way.
 
         Args:
             save_every: steps between two saved states.
@@ -201,13 +203,13 @@ class Trainer:
                     self.step += 1
                     progress.set_postfix(stage=stage, alpha=f"{self._recent('pha'):.4f}", refresh=False)
                     progress.update()
-                    late = time.monotonic() > until
+                    ends = self._stops or time.monotonic() > until
                     if self.step == self.steps:
                         self._settle()
-                    if late or self.step % save_every == 0 or self.step == self.steps:
+                    if ends or self.step % save_every == 0 or self.step == self.steps:
                         self.save()
                         yield self.step
-                    if late:
+                    if ends:
                         return
 
     def _train_step(self, pair: Pair, stage: str) -> dict[str, float]:
@@ -220,36 +222,15 @@ class Trainer:
         if stage == "joint":
             self._set_refinement(self.model, src, step=self.step)
         losses = self._base_losses(src, bgr, pha, fgr) if stage == "base" else self._joint_losses(src, bgr, pha, fgr)
-        self._descend(losses)
-        if stage == "joint" and self.config.refiner_steps > 0:
-            self._train_refiner(src, bgr, pha, fgr)
-        self.average.update_parameters(self.model)
-        return {name: value.item() for name, value in losses.items()}
-
-    def _descend(self, losses: dict[str, torch.Tensor]) -> None:
-        """One step of the optimizer; what the losses do not depend on stays as it is."""
         total = torch.stack(list(losses.values())).sum()
         if not total.isfinite():
             raise FloatingPointError(f"the loss is {total.item()} at step {self.step}: lower the learning rate")
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
         self.optimizer.step()
-
-    def _train_refiner(self, src: torch.Tensor, bgr: torch.Tensor, pha: torch.Tensor, fgr: torch.Tensor) -> None:
-        """Let the refiner alone take its further steps: on half as many patches, where the base is most wrong."""
-        self.model.refiner.sample_pixels //= 2
-        with torch.no_grad(), self.autocast:
-            pha_sm, residual_sm, _, hid_sm = self.model.coarse(self.model.reduced(src), self.model.reduced(bgr))
-        wrong = (pha_sm - _reduced(pha, pha_sm.shape[2:])).abs()
-        for _ in range(self.config.refiner_steps):
-            chance = torch.rand_like(wrong)
-            with self.autocast:
-                pred_pha, residual, _ = self.model.refiner(
-                    src, bgr, pha_sm, residual_sm, chance * (wrong + 1e-3), hid_sm
-                )
-            pred_pha, pred_fgr = to_unit(pred_pha.float(), True), to_unit(src + residual.float(), True)
-            self._descend({"pha": alpha_loss(pred_pha, pha), "fgr": foreground_loss(pred_fgr, fgr, pha)})
+        self.average.update_parameters(self.model)
+        return {name: value.item() for name, value in losses.items()}
 
     def _base_losses(
         self, src: torch.Tensor, bgr: torch.Tensor, pha: torch.Tensor, fgr: torch.Tensor
@@ -329,7 +310,10 @@ class Trainer:
         stream = _PairStream(self.material, self.config, stage, count, seed=self.config.seed + self.step)
         if self.device.type != "cpu":
             return iter(stream)
-        return iter(DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=3))
+        loader = DataLoader(
+            stream, batch_size=None, num_workers=1, prefetch_factor=3, worker_init_fn=_leave_interrupts_to_parent
+        )
+        return iter(loader)
 
     def _optimizer(self) -> torch.optim.Optimizer:
         parts = {
@@ -463,6 +447,11 @@ class _PhasedConv2d(torch.nn.Conv2d):
         x = F.conv2d(x.permute(0, 3, 1, 2), self.weight, padding="same", groups=c).permute(0, 2, 3, 1)
         x = x.reshape(b, step, step, rows, columns, c).permute(0, 3, 1, 4, 2, 5)
         return x.reshape(b, step * rows, step * columns, c)[:, :h, :w].permute(0, 3, 1, 2)
+
+
+def _leave_interrupts_to_parent(worker: int) -> None:
+    """Ctrl-C reaches all processes of a terminal, and who trains still needs pairs for the step it is at."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _running_mean(ema: float) -> Callable[..., None]:

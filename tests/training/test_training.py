@@ -3,6 +3,9 @@
 import copy
 import json
 import math
+import multiprocessing
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import asdict, fields, replace
@@ -293,6 +296,31 @@ def test_a_run_saves_usable_weights_and_goes_on_where_it_ended(tmp_path, materia
     assert pha.isfinite().all()
 
 
+def test_a_run_that_is_stopped_ends_after_its_step(tmp_path, material):
+    trainer = Trainer(TINY, material, tmp_path)
+    step = trainer._train_step
+
+    def interrupted(pair, stage):
+        os.kill(os.getpid(), signal.SIGINT)
+        return step(pair, stage)
+
+    before = signal.signal(signal.SIGINT, lambda *_: trainer.stop())
+    try:
+        trainer._train_step = interrupted
+        assert list(trainer.run(save_every=100)) == [1]
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert Trainer(TINY, material, tmp_path).step == 1
+
+
+def test_pairs_are_made_on_when_a_terminal_interrupts_everybody(tmp_path, material):
+    pairs = Trainer(replace(TINY, base_steps=40), material, tmp_path)._pairs("base", 40)
+    next(pairs)
+    (worker,) = multiprocessing.active_children()
+    os.kill(worker.pid, signal.SIGINT)
+    assert sum(1 for _ in pairs) == 39
+
+
 def test_bfloat16_trains_both_stages(tmp_path, material):
     trainer = Trainer(replace(TINY, base_steps=1, joint_steps=1), material, tmp_path, precision="bfloat16")
     assert list(trainer.run(save_every=100)) == [2]
@@ -324,19 +352,6 @@ def test_a_dilated_convolution_in_phases_is_the_same(size):
         answers.append((answer, *torch.autograd.grad((answer * weight).sum(), [x, *module.parameters()])))
     for one, other in zip(*answers, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
-
-
-def test_the_refiner_takes_further_steps_alone(tmp_path, material):
-    config = replace(TINY, base_steps=0, joint_steps=1, freeze_norm=True)
-    models = []
-    for count in (0, 2):
-        trainer = Trainer(replace(config, refiner_steps=count), material, tmp_path / str(count))
-        list(trainer.run(save_every=100))
-        models.append(trainer.model)
-    plain, more = models
-    for a, b in zip(plain.decoder.parameters(), more.decoder.parameters(), strict=True):
-        assert torch.equal(a, b)
-    assert not torch.equal(plain.refiner.conv1.weight, more.refiner.conv1.weight)
 
 
 def test_windows_of_a_larger_side_are_refined_as_patches_are():
