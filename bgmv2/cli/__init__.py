@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -53,6 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _refuse(error, words)
     if argv is None:  # else the process is another's
         keep_memory()
+        # Threads of torch that wait for each other would spin, which takes the time from decoding, encoding and other
+        # programs. It reads this when it is loaded, which no verb does before it runs.
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         with warnings.catch_warnings():
             # Ours are for users; those of libraries are for developers.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from bgmv2.config import EncodeConfig
 from bgmv2.errors import OutputError
 from bgmv2.video.hardware import STEPS, find_encoder
+from bgmv2.video.threads import codec_threads
 
 if TYPE_CHECKING:
     from bgmv2.types import VideoInfo
@@ -59,7 +60,9 @@ def _x264(encoder: str, encode: EncodeConfig, info: VideoInfo) -> dict[str, str]
 
 def _x265(encoder: str, encode: EncodeConfig, info: VideoInfo) -> dict[str, str]:
     quality = {"crf": str(encode.crf)} if encode.crf else {}
-    return {**quality, "preset": encode.preset, "x265-params": "log-level=none" + ("" if quality else ":lossless=1")}
+    # It has threads besides those that FFmpeg gives it.
+    parameters = f"log-level=none:pools={codec_threads()}" + ("" if quality else ":lossless=1")
+    return {**quality, "preset": encode.preset, "x265-params": parameters}
 
 
 def _av1(encoder: str, encode: EncodeConfig, info: VideoInfo) -> dict[str, str]:

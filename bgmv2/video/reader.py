@@ -35,6 +35,7 @@ from bgmv2.video.probe import (
     open_input,
     shown,
 )
+from bgmv2.video.threads import codec_threads
 from bgmv2.video.timing import DEFAULT_RATE, Span, in_order
 
 # Containers that find a key frame by its time, and keep all instants meanwhile. Others are decoded from the beginning.
@@ -146,7 +147,7 @@ class VideoReader:
             self._container.close()
             raise
         stream = self._stream
-        stream.thread_type = "AUTO"
+        stream.thread_type, stream.codec_context.thread_count = "AUTO", codec_threads()
         self._time_base = stream.time_base or 1 / DEFAULT_RATE
         rate = stream.average_rate or stream.guessed_rate
         self._rate = rate if rate is not None and rate > 0 else Fraction(30)

@@ -29,6 +29,7 @@ from bgmv2.video.color import RGB_MATRIX, ToCodedRGB, ToYUV, is_rgb, known_matri
 from bgmv2.video.formats import choose
 from bgmv2.video.matroska import reserve_aspect, write_aspect
 from bgmv2.video.sink import ResumableSink, as_ordered, check_file, settle
+from bgmv2.video.threads import codec_threads
 
 # SVT-AV1 tells its settings on stderr, and its errors, which FFmpeg tells us.
 os.environ.setdefault("SVT_LOG", "0")
@@ -265,7 +266,7 @@ class VideoWriter(ResumableSink):
         context.pix_fmt = choice.pixel_format
         context.time_base = self.info.time_base
         context.bit_rate = 0
-        context.thread_type, context.thread_count = "AUTO", 0
+        context.thread_type, context.thread_count = "AUTO", codec_threads()
         context.sample_aspect_ratio = self.info.aspect
         context.colorspace, context.color_range = matrix, ColorRange.JPEG if full_range else ColorRange.MPEG
         context.color_primaries, context.color_trc = color.primaries, color.transfer

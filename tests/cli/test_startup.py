@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -71,3 +72,19 @@ print(faults() - faults())
     kept, left = (abs(int(count)) for count in done)
     if platform.libc_ver()[0] == "glibc":
         assert kept < 1000 < left
+
+
+@pytest.mark.parametrize("said", [None, "active"])
+def test_threads_of_commands_do_not_spin_unless_a_person_says_so(said):
+    """OpenMP reads it when torch is loaded, so it must be there before."""
+    code = """
+import os, sys
+from bgmv2 import cli
+sys.argv = ["bgmv2", "verify", "a.mp4", "b.mp4"]
+cli.verify.run = lambda args: print(os.environ["OMP_WAIT_POLICY"], "torch" in sys.modules)
+cli.main()
+"""
+    environ = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environ |= {} if said is None else {"OMP_WAIT_POLICY": said}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environ)
+    assert done.stdout.split() == [said or "passive", "False"]

@@ -16,6 +16,7 @@ from bgmv2.video import formats
 from bgmv2.video.color import bits_of
 from bgmv2.video.formats import CODECS, CONTAINERS, choose
 from bgmv2.video.open import SINKS, open_sink
+from bgmv2.video.threads import codec_threads
 
 INFO = VideoInfo(64, 48)
 PAIRS = [(suffix, name, alpha) for suffix in CONTAINERS for name in CODECS for alpha in (False, True)]
@@ -156,7 +157,7 @@ def test_the_same_frames_give_the_same_h264(picture):
         context = av.CodecContext.create("libx264", "w")
         context.width, context.height, context.pix_fmt = 96, 64, "yuv420p"
         context.time_base, context.options = Fraction(1, 25), dict(options)
-        context.thread_type, context.thread_count = "AUTO", 0
+        context.thread_type, context.thread_count = "AUTO", codec_threads()
         packets = []
         for pts, frame in enumerate(shots[film]):
             frame.pts, frame.time_base = pts, context.time_base
