@@ -142,7 +142,6 @@ class Governor:
         self._limit = _FULL / rate
         self._settings = list(settings)
         self._level = 0
-        self._frames, self._seconds = 0, 0.0
         # How much longer each setting takes than the next cheaper one, as far as that was seen; and frames that pass
         # before it is tried again.
         self._dearer = [_DEARER] * len(settings)
@@ -158,11 +157,6 @@ class Governor:
         """For the next frame."""
         return self._settings[self._level]
 
-    @property
-    def rate(self) -> float:
-        """Frames a second so far."""
-        return self._frames / self._seconds if self._seconds else 0.0
-
     def step(self, seconds: float) -> Setting:
         """Hear how long a frame took, and say how the next one is done.
 
@@ -172,8 +166,6 @@ class Governor:
         Returns:
             The setting for the next frame.
         """
-        self._frames += 1
-        self._seconds += seconds
         if not self._is_warm:
             # The first frame after a change pays for the change.
             self._is_warm = True

@@ -192,9 +192,11 @@ def convert(
             )
         )
         pace = Pace(info.frames, done=begin.frames)
-        start = time.perf_counter()
+        start = warm = time.perf_counter()
         for developed in () if begin.whole else forth:
             desk.put(developed, start=forth.start)
+            if desk.mark.frames == begin.frames + 1:
+                warm = time.perf_counter()
             if desk.mark.frames == 1:  # which has not waited for it
                 glances.append(aside.submit(glance, clip, clean, info, read=read, align=run.align))
             elif glances and glances[0].done():
@@ -205,12 +207,9 @@ def convert(
             _warn(waiting)
         if not begin.frames and desk.mark.frames and not forth.found_somebody:
             _warn_of_nobody(f"any frame of {shown(clip)}", plate_source)
-        if run.fps is not None and governor is not None and 0 < governor.rate < run.fps:
-            warnings.warn(
-                f"{run.fps:g} frames a second were not held: {governor.rate:.3g} were matted, less and less closely",
-                Bgmv2Warning,
-                stacklevel=2,
-            )
+        if run.fps is not None and desk.mark.frames > begin.frames + 1:
+            rate = (desk.mark.frames - begin.frames - 1) / (time.perf_counter() - warm)
+            _warn_of_rate(run.fps, rate, {**forth.stages, "encode": desk.busy})
         if not begin.whole:
             desk.save(forth.state(), start=forth.start)
             if recorder is not None and job is not None and check.repair:
@@ -235,6 +234,21 @@ def convert(
         resumed=begin.frames,
         repaired=desk.mark.repaired_frames,
         differences=_verify(clip, outputs, read) if check.verify else (),
+    )
+
+
+def _warn_of_rate(wanted: float, rate: float, stages: Mapping[str, float]) -> None:
+    """Say if frames came more slowly than was wanted, and in which stage most time was spent."""
+    if rate >= wanted:
+        return
+    slowest = max(stages, key=lambda stage: stages[stage])
+    why = (
+        "matted less and less closely" if slowest == "matte" else f"held up by {slowest}, which --fps does not quicken"
+    )
+    warnings.warn(
+        f"{wanted:g} frames a second were not held: {rate:.3g} came, {why}",
+        Bgmv2Warning,
+        stacklevel=3,
     )
 
 

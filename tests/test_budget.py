@@ -87,9 +87,7 @@ def test_noise_moves_nothing_to_and_fro(seed):
 
 def test_what_cannot_be_held_ends_with_the_cheapest():
     governor = Governor(1000, HD)
-    assert governor.rate == 0
     assert simulate(governor, count=200)[0][-1] == len(HD) - 1
-    assert 1 / cost(HD[0]) < governor.rate < 1 / cost(HD[-1])
 
 
 def test_far_too_slow_is_mended_within_a_few_frames():

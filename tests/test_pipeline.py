@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import time
+import warnings
 import weakref
 from fractions import Fraction
 
@@ -16,6 +17,7 @@ from tqdm import tqdm
 
 import bgmv2
 from bgmv2 import develop, pipeline
+from bgmv2.budget import Setting
 from bgmv2.types import Frame, Matte, Plate, VideoInfo
 from bgmv2.video import Sink, read_image, write_image
 
@@ -57,8 +59,8 @@ class Source:
 class Collector(Sink):
     """Looks at frames slowly, and lets them go; may raise at one of them."""
 
-    def __init__(self, census, error=None, at=None):
-        self.census, self.error, self.at = census, error, at
+    def __init__(self, census, error=None, at=None, seconds=0.001):
+        self.census, self.error, self.at, self.seconds = census, error, at, seconds
         self.seen, self.end = [], None
 
     def write(self, frame):
@@ -66,7 +68,7 @@ class Collector(Sink):
             raise self.error
         self.census.add(frame)
         self.seen.append((frame.pts, int(frame.pixels.flat[0])))
-        time.sleep(0.001)
+        time.sleep(self.seconds)
 
     def close(self):
         self.end = "closed"
@@ -82,13 +84,20 @@ class EchoMatter:
 
     device = torch.device("cpu")
 
-    def __init__(self, error=None, at=None):
-        self.error, self.at, self.count = error, at, 0
+    def __init__(self, error=None, at=None, seconds=0.0):
+        self.error, self.at, self.seconds, self.count = error, at, seconds, 0
+
+    def settings(self, height, width):
+        return [Setting(1 / 2, 64)]
+
+    def spend(self, setting):
+        assert setting == Setting(1 / 2, 64)
 
     def matte(self, src, *, plate):
         if self.count == self.at:
             raise self.error
         self.count += 1
+        time.sleep(self.seconds)
         ones = torch.ones(1, 1, 32, 32)
         return Matte(ones, src, ones, ones[..., ::4, ::4])
 
@@ -97,18 +106,36 @@ class EchoMatter:
 def stage(monkeypatch, tmp_path):
     """Convert with a made-up source, network and sinks; the files only have names."""
 
-    def run(source, sinks, matter=None):
+    def run(source, sinks, matter=None, **how):
         monkeypatch.setattr(pipeline, "open_source", lambda path, read: source)
         monkeypatch.setattr(pipeline, "open_sinks", lambda results, *_, **__: [(role, sinks[role]) for role in results])
         monkeypatch.setattr(pipeline, "load_plate", lambda path, width, height: Plate(torch.zeros(3, height, width)))
         monkeypatch.setattr(develop, "check_plate", lambda *_: None)
         outputs = {role: tmp_path / f"{role}.mp4" for role in sinks}
-        run = bgmv2.RunConfig(align="off")
+        run = bgmv2.RunConfig(align="off", **how)
         return bgmv2.convert(
             tmp_path / "clip", plate=tmp_path / "plate", run=run, matter=matter or EchoMatter(), **outputs
         )
 
     return run
+
+
+@pytest.mark.parametrize(
+    ("matting", "writing", "said"),
+    [(0.0, 0.05, "held up by encode, which --fps does not quicken"), (0.05, 0.0, "matted less and less closely")],
+    ids=["encode", "matte"],
+)
+def test_whoever_keeps_a_rate_from_being_held_is_named(stage, matting, writing, said):
+    census = Census()
+    with pytest.warns(bgmv2.Bgmv2Warning, match=f"^1000 frames a second were not held: [0-9.]+ came, {said}$"):
+        stage(Source(8, census), {"com": Collector(census, seconds=writing)}, EchoMatter(seconds=matting), fps=1000)
+
+
+def test_a_rate_that_was_held_is_no_news(stage):
+    census = Census()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", bgmv2.Bgmv2Warning)
+        stage(Source(4, census), {"com": Collector(census)}, fps=0.01)
 
 
 def test_every_frame_arrives_once_and_in_order(stage):

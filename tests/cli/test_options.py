@@ -336,5 +336,6 @@ def test_a_rate_that_cannot_be_held_is_told(convert, scene):
     answer = convert("--pha", scene.out / "pha", "--fps", 1000)
     assert answer.code == 0 and "1000 frames a second were not held" in answer.warning
     assert convert("--pha", scene.out / "slow", "--fps", 0.01).err == ""
+    assert "matted less and less closely" in answer.warning or "held up by" in answer.warning
     assert "a rate that is held lies above 0" in convert("--pha", scene.out / "none", "--fps", 0).usage
     assert convert("--pha", scene.out / "auto", "--budget", "auto").err == ""
