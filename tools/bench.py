@@ -4,6 +4,7 @@ python tools/bench.py memory     the whole command, on a clip that gets longer
 python tools/bench.py network    our network beside the published one, and how far it is from the machine's limit
 python tools/bench.py pipeline   each stage of a conversion alone, and all of them together
 python tools/bench.py cost       what a frame costs by its size, by the subject's, and by the clip's length
+python tools/bench.py start      the time to the help, and to the first frame
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from __future__ import annotations
 import argparse
 import os
 
-# Threads that wait for each other must not spin: on cores that others use as well, this makes torch ten times slower.
+# As the command does.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from benching import cost, memory, network, pipeline  # noqa: E402  torch reads the above when it is loaded
+from benching import cost, memory, network, pipeline, start  # noqa: E402  torch reads the above when it is loaded
 
-VERBS = {"memory": memory, "network": network, "pipeline": pipeline, "cost": cost}
+VERBS = {"memory": memory, "network": network, "pipeline": pipeline, "cost": cost, "start": start}
 
 
 def main() -> None:

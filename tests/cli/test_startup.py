@@ -1,4 +1,4 @@
-"""What starts quickly must not import what starts slowly. No time is measured here; `tools/bench.py` does that."""
+"""What starts quickly must not import what starts slowly. Time is not measured here, but by `tools/bench.py start`."""
 
 from __future__ import annotations
 

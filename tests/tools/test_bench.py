@@ -33,7 +33,8 @@ def test_our_network_is_measured_beside_the_published_one(network, tmp_path, mon
     base, refiner, rest = (fast["parts"][name] for name in (*network.PARTS, network.REST))
     assert base["gflop"] > refiner["gflop"] > rest["gflop"] == 0
     assert (tmp_path / "a.png").stat().st_size > 0
-    assert readme.read_text().count("| small, ") == 8
+    assert readme.read_text().count("| small, ") == 8 + 4
+    assert "| size, backbone | network | base | refiner | resampling and the rest |" in readme.read_text()
 
 
 def test_bytes_are_those_of_operations_and_not_of_views(network):
@@ -73,3 +74,11 @@ def test_costs_are_measured_by_size_subject_and_length(load_tool, tmp_path, monk
     assert told["by_length"] == [[11, 200.0, 5.0]]
     assert "11 frames: 200 ms a frame, 5 MiB" in capsys.readouterr().out
     assert (tmp_path / "a.png").stat().st_size > 1000
+
+
+def test_the_command_s_start_is_measured_from_outside(load_tool, monkeypatch):
+    start = load_tool("benching.start")
+    assert 0 < start.to_help() < start.to_first_frame("cpu")
+    monkeypatch.setattr(start, "SAMPLE", start.Path("nowhere"))
+    with pytest.raises(SystemExit, match="error"):
+        start.to_first_frame("cpu")

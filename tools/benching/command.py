@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-_CODE = "import sys; from bgmv2.cli import main; sys.exit(main())"
+CALL = [sys.executable, "-c", "import sys; from bgmv2.cli import main; sys.exit(main())"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def run(*words: object) -> Run:
     Raises:
         SystemExit: it failed, with what it said.
     """
-    call = [sys.executable, "-c", _CODE, *map(str, words), "--json"]
+    call = [*CALL, *map(str, words), "--json"]
     process = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=sys.stderr, text=True)
     assert process.stdout is not None
     with process.stdout:

@@ -167,7 +167,7 @@ def run(args: argparse.Namespace) -> None:
     if args.plot is not None:
         plot(found, args.plot)
     if args.table is not None:
-        put_into(args.table, markdown(found, device), BEGIN, END)
+        put_into(args.table, markdown(found, ceilings, device), BEGIN, END)
 
 
 def measure(
@@ -424,22 +424,48 @@ def told(result: Result) -> str:
     return "\n".join(lines)
 
 
-def markdown(found: dict[str, list[Result]], device: torch.device) -> str:
-    """Lay out the table of the README."""
-    cells = []
+def markdown(found: dict[str, list[Result]], ceilings: Ceilings, device: torch.device) -> str:
+    """Lay out the tables of the README: all times, and how far ours are from the machine's limit."""
+    cells, limits = [], []
     for title, results in found.items():
         for result in results:
             ratio = f"{statistics.median(result.ratios):.2f} ({min(result.ratios):.2f} to {max(result.ratios):.2f})"
             alpha = "" if result.alpha is None else f"{result.alpha[0]:.1e}, {result.alpha[1]:.1e}"
             cells.append([title, result.name, f"{statistics.median(result.ms):.0f}", ratio, alpha])
+            if result.parts:
+                parts = (f"{part.ms:.0f} ({part.limit_ms:.0f})" for part in result.parts.values())
+                limits.append([title, result.name, *parts])
     heads = ["size, backbone", "network", "ms a frame", "times the published code's rate", "alpha: largest, mean gap"]
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu()
-    return "\n".join([f"Measured on {where}, torch {torch.__version__}.", "", *rows(heads, cells)])
+    gflops = ", ".join(f"{gflops:.0f} GFLOP/s in {dtype}" for dtype, gflops in ceilings.gflops.items())
+    return "\n".join(
+        [
+            f"Measured on {where}, torch {torch.__version__}.",
+            "",
+            *rows(heads, cells),
+            "",
+            f"Parts of ours in ms, measured alone, and what they would take at this machine's limit: {gflops} in a "
+            f"large product of matrices, {ceilings.gbytes:.0f} GB/s in a copy.",
+            "",
+            *rows(["size, backbone", "network", *PARTS, REST], limits),
+        ]
+    )
 
 
 def _cpu() -> str:
+    """How many threads of which processor."""
+    kinds = [line for line in _cpuinfo() if line.startswith("model name")]
+    kind = f" of {kinds[0].partition(':')[2].strip()}" if kinds else ""
     threads = torch.get_num_threads()
-    return "one CPU thread, in processor time" if threads == 1 else f"{threads} CPU threads"
+    with_units = f"{kind} ({torch.backends.cpu.get_cpu_capability()})"
+    return f"one thread{with_units}, in processor time" if threads == 1 else f"{threads} threads{with_units}"
+
+
+def _cpuinfo() -> list[str]:
+    try:
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # another system
+        return []
 
 
 def plot(found: dict[str, list[Result]], path: Path) -> None:

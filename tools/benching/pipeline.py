@@ -24,6 +24,7 @@ from typing import Any
 
 import cv2
 import torch
+from tables import put, put_into, rows
 
 from benching import command
 from bgmv2 import Matter, RunConfig, compose
@@ -38,6 +39,7 @@ from bgmv2.video.images import read_image, write_image
 from bgmv2.video.open import open_sink, open_source
 
 SAMPLE = Path(__file__).parents[2] / "tests" / "sample"
+BEGIN, END = "<!-- pipeline: made by tools/bench.py pipeline -->", "<!-- pipeline: end -->"
 SIZES = {"hd": (1920, 1080), "4k": (3840, 2160)}
 STAGES = ("decode", "align", "upload", "base", "refine", "follow", "compose", "download", "encode")
 _WARM = 2  # frames that are not counted: memory, threads and kernels are made ready in them
@@ -62,6 +64,7 @@ class Report:
 
     Args:
         size: width and height.
+        network: what it runs on, and in which precision.
         stages: by name.
         together: frames a second of the whole command.
         memory: its peak in MiB.
@@ -69,6 +72,7 @@ class Report:
     """
 
     size: tuple[int, int]
+    network: str
     stages: dict[str, Cost]
     together: float
     memory: float
@@ -96,18 +100,16 @@ class Report:
 
     def __str__(self) -> str:
         """A table in Markdown, and what follows from it."""
-        rows = [
-            f"| {name} | {1 / cost.seconds:.1f} | {1000 * cost.seconds:.1f} | {1000 * cost.work:.1f} |"
+        cells = [
+            [name, f"{1 / cost.seconds:.1f}", f"{1000 * cost.seconds:.1f}", f"{1000 * cost.work:.1f}"]
             for name, cost in self.stages.items()
         ]
         bounds = self.bounds
         return "\n".join(
             [
-                f"{self.size[0]}x{self.size[1]}",
+                f"{self.size[0]}x{self.size[1]}, {self.network}",
                 "",
-                "| stage alone | frames/s | ms | ms of all cores |",
-                "| --- | ---: | ---: | ---: |",
-                *rows,
+                *rows(["stage alone", "frames/s", "ms", "ms of all cores"], cells),
                 "",
                 f"together {self.together:.2f} frames/s; bounds: "
                 f"slowest stage ({self.slowest}) {bounds['slowest']:.2f}, "
@@ -128,11 +130,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", default="auto", help="default: %(default)s")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write all numbers there")
     parser.add_argument("--plot", type=Path, metavar="OUT", help="draw what a frame costs in each stage")
+    parser.add_argument("--table", type=Path, help=f"file in which the tables go between {BEGIN} and {END}")
 
 
 def run(args: argparse.Namespace) -> None:
     """Measure and print."""
     keep_memory()
+    if args.table is not None:
+        put("", args.table.read_text(encoding="utf-8"), BEGIN, END)  # says now that there is no place for it
     reports = []
     for name in args.sizes:
         with tempfile.TemporaryDirectory() as folder:
@@ -142,16 +147,19 @@ def run(args: argparse.Namespace) -> None:
         args.json.write_text(json.dumps([report.to_json() for report in reports], indent=2) + "\n", encoding="utf-8")
     if args.plot is not None:
         plot(reports, args.plot)
+    if args.table is not None:
+        put_into(args.table, "\n\n".join(map(str, reports)), BEGIN, END)
 
 
 def measure(args: argparse.Namespace, size: tuple[int, int], folder: Path) -> Report:
     """Measure all of it at one size."""
     clip, plate = enlarged(args.clip, args.plate, size, args.frames, folder)
     config = RunConfig(device=args.device, precision=args.precision)
-    stages = stages_alone(clip, plate, Matter.from_config(config))
+    matter = Matter.from_config(config)
+    stages = stages_alone(clip, plate, matter)
     words = ["--plate", plate, "--device", args.device, "--precision", args.precision]
     together = command.run("convert", clip, *words, "-o", folder / "out.mp4")
-    return Report(size, stages, together.rate, together.peak / 2**20, len(os.sched_getaffinity(0)))
+    return Report(size, str(matter), stages, together.rate, together.peak / 2**20, len(os.sched_getaffinity(0)))
 
 
 def enlarged(clip: Path, plate: Path, size: tuple[int, int], count: int, folder: Path) -> tuple[Path, Path]:
