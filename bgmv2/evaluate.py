@@ -47,28 +47,35 @@ class Measure:
 
     Args:
         label: the head of its column.
+        note: in which units or where it is measured.
         factor: what its values are multiplied by.
     """
 
     label: str
+    note: str
     factor: float = 1
 
 
 # Each item's scores, in the units of `bgmv2.metrics`, and how tables show them: as papers do.
 MEASURES = {
-    "mad": Measure("MAD", 1000),
-    "band_mad": Measure("band MAD", 1000),
-    "mse": Measure("MSE", 1000),
-    "grad": Measure("Grad"),
-    "conn": Measure("Conn"),
-    "background": Measure("bg>0.1 %", 100),
-    "blobs": Measure("blobs"),
-    "dtssd": Measure("dtSSD", 100),
+    "mad": Measure("MAD", "x1000", 1000),
+    "band_mad": Measure("band MAD", "x1000, within 10 pixels of soft edges", 1000),
+    "mse": Measure("MSE", "x1000", 1000),
+    "grad": Measure("Grad", "in thousands"),
+    "conn": Measure("Conn", "in thousands"),
+    "background": Measure("bg>0.1 %", "of the background", 100),
+    "blobs": Measure("blobs", "are pieces of background above 0.5"),
+    "dtssd": Measure("dtSSD", "x100, of clips", 100),
 }
-LEGEND = (
-    "MAD, MSE x1000 (band: within 10 pixels of soft edges); Grad, Conn in thousands; bg>0.1: background with an alpha "
-    "above 0.1, in %; blobs: pieces of it above 0.5; dtSSD x100 (clips only)"
-)
+
+
+def legend(names: Iterable[str]) -> str:
+    """Say what numbers of a table mean.
+
+    Args:
+        names: of `MEASURES`.
+    """
+    return "; ".join(f"{MEASURES[name].label} {MEASURES[name].note}" for name in names)
 
 
 @dataclass(frozen=True)
@@ -252,7 +259,7 @@ def table(scores: list[Score]) -> str:
     summary = summarize(scores)
     shown = [name for name in MEASURES if name in summary[ALL]]
     wide = max(len(category) for category in summary)
-    lines = [LEGEND]
+    lines = [legend(shown)]
     for statistic in STATISTICS:
         heads = " ".join(f"{MEASURES[name].label:>9}" for name in shown)
         lines += ["", f"{statistic:{wide}} {'items':>5} {heads}"]

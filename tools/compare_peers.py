@@ -86,7 +86,7 @@ def markdown(benchmark: Benchmark, results: dict[str, list[Score]], weights: str
     return "\n".join(
         [
             f"Stills: {stills}, clips: {len(benchmark.items) - stills}, seed: {benchmark.seed}; lower is better. "
-            f"{evaluate.LEGEND}.",
+            f"{evaluate.legend(dict(columns))}.",
             "",
             *rows(["method", "needs", *heads], overall),
             "",
