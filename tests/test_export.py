@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
 from bgmv2 import DeviceError, Matter, OutputError, WeightsError, export
+from bgmv2.cli import main
 from bgmv2.config import EXPORTS
 from bgmv2.errors import Bgmv2Warning, OutputExistsError
 from bgmv2.nn.checkpoint import checksum, load_model
 from bgmv2.nn.portable import Portable
+from bgmv2.video import list_images, read_image, write_image
+from bgmv2.video.open import open_source
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +133,32 @@ def test_a_matter_takes_an_exported_file(files, pair):
         Matter(path, engine="torch")
     with pytest.raises(DeviceError, match="computes in float32"):
         Matter(path, precision="bfloat16")
+
+
+def test_convert_computes_alike_with_an_exported_file(files, make_clip, tmp_path):
+    pytest.importorskip("onnxruntime")
+    clip, plate, found = make_clip("clip.mp4"), tmp_path / "plate.png", {}
+    with open_source(clip) as source:
+        shown = next(iter(source)).pixels
+    write_image(plate, shown[:, ::-1])
+    for name, words in {"torch": ["--scale", "1/4"], "onnx": ["--weights", files["onnx"][0]]}.items():
+        words = [
+            "convert",
+            clip,
+            "--plate",
+            plate,
+            "--pha",
+            tmp_path / name,
+            "--align",
+            "off",
+            "--device",
+            "cpu",
+            *words,
+        ]
+        assert main([str(word) for word in words]) == 0
+        found[name] = np.stack([read_image(path) for path in list_images(tmp_path / name)]).astype(int)
+    assert found["torch"].shape == found["onnx"].shape and found["torch"].std() > 5
+    assert np.abs(found["torch"] - found["onnx"]).max() <= 1
 
 
 def test_a_network_is_prepared_once(files, tmp_path, monkeypatch, pair):

@@ -119,6 +119,21 @@ def test_bfloat16_comes_near(backbone):
         assert (a - b).abs().mean() < (0.02 if backbone == "mobilenetv2" else lost)
 
 
+@pytest.mark.parametrize("scale", [1 / 2, 1 / 3, 1 / 4])
+def test_a_fixed_number_of_patches_asks_a_device_for_no_value(scale):
+    """Tensors of the device *meta* have none: whoever asked for one would have made a GPU wait."""
+    with torch.device("meta"):
+        model = MattingRefine(ModelConfig("mobilenetv2", scale, "sampling", 640)).eval()
+        src = torch.empty(2, 3, 96, 144)
+    answers = {}
+    for fixed in (True, False):
+        answers[fixed] = FastMatting(model, torch.float16, fixed=fixed)
+        answers[fixed]._plain = False  # as on CUDA
+    assert answers[True](src, src)[0].shape == (2, 1, 96, 144)
+    with pytest.raises(NotImplementedError, match="nonzero"):
+        answers[False](src, src)
+
+
 @pytest.mark.parametrize(
     ("size", "margin", "ratio"),
     [
