@@ -107,7 +107,7 @@ class MattingRefine(MattingBase):
         scale = self.backbone_scale + 1e-6
         size = [max(1, int(x.shape[2] * scale)), max(1, int(x.shape[3] * scale))]
         step = averaging(self.backbone_scale)
-        if step > 1 and size[0] * step == x.shape[2] and size[1] * step == x.shape[3]:
+        if step > 1 and x.shape[2] % step == 0 and x.shape[3] % step == 0:
             return F.avg_pool2d(x, step)
         return F.interpolate(smoothed(x, step), size=size, mode="bilinear", align_corners=False)
 
@@ -122,7 +122,8 @@ def averaging(scale: float) -> int:
         The scale's denominator where it is 1 by an odd number; else 1.
     """
     step = int(1 / scale + 0.5)
-    return step if step % 2 == 1 and abs(scale * step - 1) < 1e-3 else 1
+    # 0.333333 is a third here, too. TorchScript knows no constants of a module.
+    return step if step % 2 == 1 and abs(scale - 1 / step) <= 1e-6 else 1
 
 
 def smoothed(x: torch.Tensor, step: int) -> torch.Tensor:

@@ -74,7 +74,7 @@ def test_all_modes_answer_the_same(mode, kernel_size, fixed):
     assert 0 < ref.mean() <= 1
 
 
-@pytest.mark.parametrize("scale", [1 / 2, 1 / 3, 1 / 4, 1 / 5, 1 / 6, 1 / 8, 0.3])
+@pytest.mark.parametrize("scale", [1 / 2, 1 / 3, 0.333333, 0.3333, 1 / 4, 1 / 5, 1 / 6, 1 / 8, 0.3])
 @pytest.mark.parametrize("size", [(96, 160), (96, 144), (92, 132), (61, 90), (33, 17), (5, 3), (1, 1)], ids=str)
 def test_any_size_and_scale_answers_the_same(size, scale):
     for fixed in (False, True):

@@ -183,7 +183,7 @@ def test_the_coarse_outputs_are_the_base_network_on_the_small_pictures():
 
 @torch.inference_mode(False)
 @pytest.mark.parametrize("size", [(60, 120), (64, 100)], ids=["divides", "does not"])
-@pytest.mark.parametrize("scale", [1 / 3, 0.3333, 1 / 5])
+@pytest.mark.parametrize("scale", [1 / 3, 0.333333, 1 / 5])
 def test_a_thin_line_is_seen_by_the_base_network_wherever_it_runs(scale, size):
     model, step = network(scale=scale), round(1 / scale)
     sums = []
