@@ -39,9 +39,10 @@ def errors(pha: torch.Tensor, true_pha: torch.Tensor) -> tuple[float, float, flo
         The mean error; its parts near soft edges, inside and beside; the mean over soft pixels. All times 1000.
     """
     gap = 1000 * (pha - true_pha).abs()
-    soft = (true_pha > 0) & (true_pha < 1)
+    levels = (255 * true_pha).round()  # else a subject that was scaled would be soft all over, by rounding
+    soft = (levels > 0) & (levels < 255)
     near = F.max_pool2d(soft.float(), 2 * BAND + 1, stride=1, padding=BAND) > 0
-    parts = [float((gap * where).mean()) for where in (near, ~near & (true_pha == 1), ~near & (true_pha == 0))]
+    parts = [float((gap * where).mean()) for where in (near, ~near & (levels == 255), ~near & (levels == 0))]
     return float(gap.mean()), parts[0], parts[1], parts[2], float(gap[soft].mean()) if soft.any() else 0.0
 
 

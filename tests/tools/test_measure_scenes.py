@@ -15,11 +15,11 @@ def tool(load_tool):
 
 def test_errors_are_told_where_they_lie(tool):
     true_pha = torch.zeros(1, 1, 40, 60)
-    true_pha[..., 30:] = 1
+    true_pha[..., 30:] = 0.9999
     true_pha[..., 29] = 0.5
     pha = true_pha.clone()
     pha[..., 29] = 0.75  # on the edge
-    pha[0, 0, 0, 55] = 0.5  # inside
+    pha[0, 0, 0, 55] = 0.4999  # inside
     pha[0, 0, 0, :2] = 1  # beside
     mean, edges, inside, beside, soft = tool.errors(pha, true_pha)
     assert edges == pytest.approx(1000 * 40 * 0.25 / 2400)
