@@ -181,7 +181,6 @@ def test_the_coarse_outputs_are_the_base_network_on_the_small_pictures():
     assert torch.equal(pha, pha_sm) and torch.equal(fgr, fgr_sm) and torch.equal(err, err_sm)
 
 
-@torch.inference_mode(False)
 @pytest.mark.parametrize("size", [(60, 120), (64, 100)], ids=["divides", "does not"])
 @pytest.mark.parametrize("scale", [1 / 3, 0.333333, 1 / 5])
 def test_a_thin_line_is_seen_by_the_base_network_wherever_it_runs(scale, size):
@@ -201,6 +200,7 @@ def test_other_scales_are_bilinear_alone():
         assert torch.equal(network(scale=scale).reduced(src), wanted)
 
 
+@torch.inference_mode(False)
 def test_an_alpha_beyond_its_range_still_learns():
     x = torch.tensor([-0.3, 0.5, 1.4], requires_grad=True)
     cut = to_unit(x, True)
