@@ -14,7 +14,7 @@ import pytest
 
 from bgmv2.video import read_image
 
-MOMENTS = 20
+MOMENTS = 20 if os.environ.get("BGMV2_TEST_ALL") else 8
 
 
 @pytest.fixture
