@@ -54,6 +54,7 @@ class ComposeConfig:
         pierced: holes are cut into the subject, through which the room is seen: a gap between arm and body is told by
             what is in it, not by what people look like.
         dark: parts of the subject are nearly black, as hair and suits are: a shadow darkens less.
+        pale: parts of the subject are nearly white, as fur and shirts are, and so is the room: paving in the sun.
         same_color: the subject takes on the colours of what is behind it.
         spill: the room's light falls on the subject's rim.
         shadow: the subject casts a shadow on the room.
@@ -84,6 +85,7 @@ class ComposeConfig:
     nudge: float = 0.2
     pierced: float = 0.0
     dark: float = 0.0
+    pale: float = 0.0
     same_color: float = 0.2
     spill: float = 0.4
     shadow: float = 0.4
@@ -188,6 +190,12 @@ class Composer:
         if config.dark > 0:
             parts = augment.blobs(draw, fgr.shape[2], fgr.shape[3], draw.uniform(0.3, 1))
             fgr = fgr * (1 - draw.chance(config.dark) * draw.uniform(0.5, 0.95) * parts)
+        if config.pale > 0:
+            pale = draw.chance(config.pale)
+            parts = augment.blobs(draw, fgr.shape[2], fgr.shape[3], draw.uniform(0.3, 1))
+            fgr = 1 - (1 - fgr) * (1 - pale * draw.uniform(0.4, 0.95) * parts)
+            left = 1 - pale * draw.uniform(0.3, 0.9)
+            room, empty = 1 - (1 - room) * left, 1 - (1 - empty) * left
         fgr = self._join(fgr, pha, room, draw)
         room = self._shade(self._mirror(room, fgr, pha, draw), pha, draw)
         src = pha * fgr + (1 - pha) * room
