@@ -184,7 +184,7 @@ class Backbone(NamedTuple):
 
 
 BACKBONES: dict[str, Backbone] = {
-    "mobilenetv2": Backbone(MobileNetV2Encoder, 320, (32, 24, 16, 6), None),
+    "mobilenetv2": Backbone(MobileNetV2Encoder, 320, (32, 24, 16, 6), "features.7"),
     "resnet50": Backbone(lambda: ResNetEncoder([3, 4, 6, 3]), 2048, (512, 256, 64, 6), "layer1"),
     "resnet101": Backbone(lambda: ResNetEncoder([3, 4, 23, 3]), 2048, (512, 256, 64, 6), "layer1"),
 }

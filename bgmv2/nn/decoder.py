@@ -30,7 +30,7 @@ class Decoder(nn.Module):
         self.conv3 = nn.Conv2d(c2 + skips[2], c3, 3, padding=1, bias=False)
         self.bn3 = nn.BatchNorm2d(c3)
         self.conv4 = nn.Conv2d(c3 + skips[3], c4, 3, padding=1)
-        self.relu = nn.ReLU()
+        self.relu: nn.Module = nn.ReLU()
 
     def forward(
         self, x4: torch.Tensor, x3: torch.Tensor, x2: torch.Tensor, x1: torch.Tensor, x0: torch.Tensor

@@ -4,7 +4,7 @@
 network's time goes into whole maps that are upsampled, joined, padded and cut into patches, although only few places
 are looked at afterwards. So
 
-- batch norm is folded into the convolutions;
+- batch norm and activations are folded into the convolutions (`bgmv2.nn.folding`);
 - alpha, residual and error leave the last convolution at half its resolution, four neighbours as four channels, and
   hidden features are computed only in blocks into which the refiner looks;
 - patches are refined in tiles, whose margins overlap less than those of patches one by one, and a tile's surroundings
@@ -14,7 +14,6 @@ are looked at afterwards. So
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from fractions import Fraction
@@ -23,11 +22,11 @@ import cv2
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from bgmv2.nn import patches, region, windows
 from bgmv2.nn.backbones import BACKBONES
 from bgmv2.nn.decoder import join
+from bgmv2.nn.folding import folded
 from bgmv2.nn.matting import MattingRefine, averaging, check_pair, padded
 from bgmv2.nn.patches import PATCH, Places
 from bgmv2.nn.region import Region
@@ -77,16 +76,19 @@ class FastMatting:
         self.fixed = device.type == "cuda" if fixed is None else fixed
         self.follow = follow
         self._plain = device.type not in ("cpu", "cuda")
-        self._net = _folded(model)
-        quarters = _of_quarters(self._net.decoder.conv4.weight.detach()[:VISIBLE], self._net.decoder.conv3.out_channels)
-        self._quarters = quarters.to(dtype).contiguous(memory_format=torch.channels_last)
-        _lower(self._net, dtype)
-        # With channels side by side, cuDNN's float32 convolutions of each channel alone take many times as long.
-        is_early = BACKBONES[model.config.backbone].late is None
-        self._layout = torch.contiguous_format if device.type == "cuda" and is_early else torch.channels_last
-        self._net.backbone.to(memory_format=self._layout)
+        self._net = folded(model, dtype)
         last = self._net.decoder.conv4
         assert last.bias is not None
+        quarters = _of_quarters(last.weight[:VISIBLE], self._net.decoder.conv3.out_channels)
+        self._quarters = quarters.to(dtype).contiguous(memory_format=torch.channels_last)
+        self._quarters_bias = last.bias[:VISIBLE].repeat_interleave(4).to(dtype)
+        # With channels side by side, cuDNN's float32 convolutions of each channel alone take many times as long: there,
+        # a backbone that has any computes in float32 throughout, its channels apart.
+        convs = (part for part in self._net.backbone.modules() if isinstance(part, nn.Conv2d))
+        apart = device.type == "cuda" and any(conv.groups > 1 for conv in convs)
+        _lower(self._net, dtype, late=None if apart else BACKBONES[model.config.backbone].late)
+        self._layout = torch.contiguous_format if apart else torch.channels_last
+        self._net.backbone.to(memory_format=self._layout)
         self._first, self._others = (
             (last.weight[:VISIBLE], last.bias[:VISIBLE]),
             (last.weight[VISIBLE:], last.bias[VISIBLE:]),
@@ -164,20 +166,24 @@ class FastMatting:
         """The first channels of the decoder's last convolution, ``(B, 5, 2h, 2w)`` for y ``(B, C, h, w)``."""
         weight, bias = self._first
         b, c, h, w = y.shape
-        joined = y.new_zeros(b, h + 2, w + 2, self._quarters.shape[1]).permute(0, 3, 1, 2)
+        joined = y.new_empty(b, h + 2, w + 2, self._quarters.shape[1]).permute(0, 3, 1, 2)
         joined[:, :c, 1:-1, 1:-1] = y
-        joined[:, c:, 1:-1, 1:-1] = F.pixel_unshuffle(x0, 2)
-        joined[:, :c, 0], joined[:, :c, -1] = joined[:, :c, 1], joined[:, :c, -2]
-        joined[:, :c, :, 0], joined[:, :c, :, -1] = joined[:, :c, :, 1], joined[:, :c, :, -2]
-        out = F.pixel_shuffle(F.conv2d(joined, self._quarters), 2)
+        pairs = x0.permute(0, 2, 3, 1).unflatten(2, (w, 2)).unflatten(1, (h, 2)).transpose(2, 3)
+        joined[:, c:, 1:-1, 1:-1].permute(0, 2, 3, 1).unflatten(3, (2, 2, -1)).copy_(pairs)
+        # The map's edge goes on outside; beyond the pictures there is nothing.
+        for dim in (2, 3):
+            for end, edge in ((0, 1), (-1, -2)):
+                joined.select(dim, end).copy_(joined.select(dim, edge))
+                joined[:, c:].select(dim, end).zero_()
+        out = F.pixel_shuffle(F.conv2d(joined, self._quarters, self._quarters_bias), 2)
         # Beyond the edge the upsampled map is zero and not, as here, the map upsampled from what is beyond the edge.
         for dim in (2, 3):
             for end in (0, -1):
                 near, strip = (_end(x, dim, end) for x in (y, x0))
                 near = F.interpolate(near, scale_factor=2.0, mode="bilinear")
-                rim = F.conv2d(torch.cat([_end(near, dim, end), strip], dim=1), weight, padding=1)
+                rim = F.conv2d(torch.cat([_end(near, dim, end), strip], dim=1), weight, bias, padding=1)
                 out.select(dim, end).copy_(rim.select(dim, end))
-        return out.add_(bias.view(-1, 1, 1))
+        return out
 
     def _choose(self, err: torch.Tensor, sides: Sequence[int]) -> tuple[torch.Tensor, Places, int]:
         """Choose patches by their error ``(B, 1, H/4, W/4)``.
@@ -266,12 +272,12 @@ class FastMatting:
         reach = max(2 * m, n)
         pictures = [windows.plain(x, tiles, size=side * PATCH, margin=reach) for x in (src, bgr)]
         halves = [_halved(x).to(self.dtype) for x in pictures]
-        x = F.relu_(net.conv1(torch.cat([coarse, *halves], dim=1)))
-        x = F.relu_(net.conv2(x))
+        x = net.relu(net.conv1(torch.cat([coarse, *halves], dim=1)))
+        x = net.relu(net.conv2(x))
         x = F.interpolate(x, scale_factor=2.0, mode="nearest")
         window = slice(reach - n, reach + side * PATCH + n)
         fine = [x[:, :, window, window].to(self.dtype) for x in pictures]
-        x = F.relu_(net.conv3(torch.cat([x, *fine], dim=1)))
+        x = net.relu(net.conv3(torch.cat([x, *fine], dim=1)))
         return net.conv4(x).float()
 
     def _refine_plainly(
@@ -286,24 +292,8 @@ class FastMatting:
         return pha.float().clamp_(0, 1), residual.float(), ref.float()
 
 
-def _folded(model: MattingRefine) -> MattingRefine:
-    """Copy a network in eval mode, batch norm folded into the convolutions before it."""
-    model = copy.deepcopy(model).eval()
-    for part in list(model.modules()):
-        before, conv = "", None
-        for name, child in list(part.named_children()):
-            if isinstance(child, nn.BatchNorm2d) and isinstance(conv, nn.Conv2d):
-                setattr(part, before, fuse_conv_bn_eval(conv, child))
-                setattr(part, name, nn.Identity())
-            if isinstance(child, nn.ReLU):
-                child.inplace = True
-            before, conv = name, child
-    return model.requires_grad_(False).to(memory_format=torch.channels_last)
-
-
-def _lower(model: MattingRefine, dtype: torch.dtype) -> None:
-    """Compute in `dtype` from the backbone's late parts on."""
-    late = BACKBONES[model.config.backbone].late
+def _lower(model: MattingRefine, dtype: torch.dtype, *, late: str | None) -> None:
+    """Compute in `dtype` from the backbone's part `late` on, or behind the backbone."""
     if late is not None:
         names = [name for name, _ in model.backbone.named_modules()]
         for name in names[names.index(late) :]:
@@ -321,7 +311,8 @@ def _of_quarters(weight: torch.Tensor, channels: int) -> torch.Tensor:
         channels: of the map; the skip's S follow.
 
     Returns:
-        ``(K * 4, channels + S * 4, 3, 3)``: over the map and the skip's `pixel_unshuffle`; `pixel_shuffle` follows.
+        ``(K * 4, channels + 4 * S, 3, 3)``: over the map and, all S channels of one after the other, the skip's four
+        neighbours; `pixel_shuffle` follows.
     """
     # [p, d, j]: how much of the map's pixel i + j - 1 is in the upsampled pixel 2i + p + d - 1.
     up = torch.tensor([[[3, 1, 0], [1, 3, 0], [0, 3, 1]], [[1, 3, 0], [0, 3, 1], [0, 1, 3]]]).to(weight) / 4
@@ -332,7 +323,7 @@ def _of_quarters(weight: torch.Tensor, channels: int) -> torch.Tensor:
             j, s = divmod(p + d + 1, 2)
             pair[p, d, j, s] = 1
     ups = torch.einsum("ocyx,pyj,qxk->opqcjk", weight[:, :channels], up, up).flatten(0, 2)
-    skips = torch.einsum("ocyx,pyjs,qxkt->opqcstjk", weight[:, channels:], pair, pair).flatten(0, 2).flatten(1, 3)
+    skips = torch.einsum("ocyx,pyjs,qxkt->opqstcjk", weight[:, channels:], pair, pair).flatten(0, 2).flatten(1, 3)
     return torch.cat([ups, skips], dim=1)
 
 

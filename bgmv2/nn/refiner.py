@@ -42,7 +42,7 @@ class Refiner(nn.Module):
         self.conv3 = nn.Conv2d(16 + 6, 12, kernel_size, bias=False)
         self.bn3 = nn.BatchNorm2d(12)
         self.conv4 = nn.Conv2d(12, 4, kernel_size)
-        self.relu = nn.ReLU()
+        self.relu: nn.Module = nn.ReLU()
 
     def forward(
         self,
