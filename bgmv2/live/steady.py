@@ -15,6 +15,8 @@ _STILL, _MOVES = 0.02, 0.05
 _AGREES, _DIFFERS = 0.04, 0.1
 # So much of the alpha before is kept where it stands still. With more, alpha lags behind what moves very slowly.
 _KEPT = 0.85
+# A rise of alpha by up to the first is flicker, one by the second is none.
+_FLICKERS, _RISES = 0.05, 0.2
 
 
 class Steadier:
@@ -22,8 +24,9 @@ class Steadier:
 
     Where the picture did not change since the frame before, neither there nor beside it, alpha has no reason to change:
     most of the last one is kept. Where it changed, the new alpha is taken as it is, so that nothing trails behind what
-    moves. Where the frame agrees with the plate, an alpha that falls is believed at once: a halo that the subject left
-    behind in front of a still wall goes with him.
+    moves. And what the plate speaks for is believed at once: where the frame agrees with it, an alpha that falls, so
+    that a halo which the subject left behind in front of a still wall goes with him; where it differs, one that rises by
+    more than flicker, so that a hole in him is closed as soon as the network closes it.
     """
 
     def __init__(self) -> None:
@@ -47,9 +50,9 @@ class Steadier:
             change = F.max_pool2d(change, 3, stride=1, padding=1)
             still = _ramp(change, _MOVES, _STILL)
             agrees = _ramp((small - plate).abs().amax(dim=1, keepdim=True), _DIFFERS, _AGREES)
-            kept = torch.cat([still, still * (1 - agrees)], dim=1)
-            rising, falling = (_KEPT * enlarged(kept, *pha.shape[2:]).to(pha)).split(1, dim=1)
-            pha = torch.lerp(pha, before, torch.where(pha < before, falling, rising))
+            still, agrees = enlarged(torch.cat([_KEPT * still, agrees], dim=1), *pha.shape[2:]).to(pha).split(1, dim=1)
+            rises = _ramp(pha - before, _FLICKERS, _RISES)
+            pha = torch.lerp(pha, before, still * torch.where(pha < before, 1 - agrees, 1 - rises * (1 - agrees)))
         self._last = pha, small
         return pha
 
