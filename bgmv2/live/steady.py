@@ -25,8 +25,8 @@ class Steadier:
     Where the picture did not change since the frame before, neither there nor beside it, alpha has no reason to change:
     most of the last one is kept. Where it changed, the new alpha is taken as it is, so that nothing trails behind what
     moves. And what the plate speaks for is believed at once: where the frame agrees with it, an alpha that falls, so
-    that a halo which the subject left behind in front of a still wall goes with him; where it differs, one that rises by
-    more than flicker, so that a hole in him is closed as soon as the network closes it.
+    that a halo which the subject left behind in front of a still wall goes with him; where it differs, one that rises
+    by more than flicker, so that a hole in him is closed as soon as the network closes it.
     """
 
     def __init__(self) -> None:
