@@ -108,7 +108,7 @@ CATEGORIES = {
     "colours": Category(replace(PLAIN, same_color=1)),
     "objects": Category(replace(PLAIN, objects=1)),
     "hair": Category(PLAIN, choose=hairiest, draws=4),
-    "clip": Category(PLAIN, count=2, frames=5),
+    "clip": Category(replace(PLAIN, drift=0.3), count=2, frames=5),
     "handheld clip": Category(replace(PLAIN, handheld=1), count=2, frames=5),
 }
 ALONE = replace(PLAIN, group=0, spill=0)

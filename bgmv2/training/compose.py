@@ -65,6 +65,7 @@ class ComposeConfig:
         compression: the camera's files are lossy.
         exposure: strength of the plate's change of exposure and colours, after `bgmv2.plate.photometric` has done its
             best.
+        drift: strength of the change of exposure and colours from the first frame of a clip to its last.
         vignette: the light falls otherwise on the plate than on the frame, by up to a seventh.
         still: the camera stands on a tripod and its exposure is locked: the plate is neither moved nor graded.
         shift: standard deviation of the plate's error of position, as a share of the height.
@@ -95,6 +96,7 @@ class ComposeConfig:
     noise: float = 0.05
     compression: float = 0.3
     exposure: float = 0.15
+    drift: float = 0.0
     vignette: float = 0.2
     still: float = 0.35
     shift: float = 0.002
@@ -146,7 +148,8 @@ class Composer:
         scenes = [self._part(*self._canvas(height, width)) for _ in range(count)]
         draw = augment.Draw(count, self.generator, self.device)
         camera = self._far(draw, height, width) * self.config.handheld
-        return self._film(Scene(*map(torch.stack, zip(*scenes, strict=True))), draw, camera, (height, width))
+        scene = Scene(*map(torch.stack, zip(*scenes, strict=True)))
+        return self._film(scene, draw, camera, (height, width), drift=0.0)
 
     def clip(self, count: int, height: int, width: int) -> Pair:
         """Make one scene in which the subject moves smoothly, and with it a handheld camera; one plate for all frames.
@@ -162,10 +165,19 @@ class Composer:
         room, empty, subject = (x.expand(count, -1, -1, -1) for x in scene)
         subject = augment.perspective(subject, time * self._far(draw, *subject.shape[2:]), outside="zeros")
         camera = time * self._far(draw, height, width) * self.config.handheld
-        pair = self._film(Scene(room, empty, subject), draw, camera, (height, width))
+        drift = self.config.drift * time.unsqueeze(-1)
+        pair = self._film(Scene(room, empty, subject), draw, camera, (height, width), drift=drift)
         return pair._replace(bgr=pair.bgr[:1].expand_as(pair.bgr))
 
-    def _film(self, scene: Scene, draw: augment.Draw, camera: torch.Tensor, size: tuple[int, int]) -> Pair:
+    def _film(
+        self,
+        scene: Scene,
+        draw: augment.Draw,
+        camera: torch.Tensor,
+        size: tuple[int, int],
+        *,
+        drift: float | torch.Tensor,
+    ) -> Pair:
         """Light, compose and expose a batch of scenes.
 
         Args:
@@ -173,6 +185,7 @@ class Composer:
             draw: the batch's random numbers.
             camera: ``(B, 4, 2)`` offsets in pixels: where the camera's movement takes the corners of the frame.
             size: height and width of the pictures.
+            drift: strength of what the camera's exposure has changed by since the clip began, ``(B, 1, 1, 1)``.
         """
         config = self.config
         subject = augment.blur(scene.subject, draw.chance(0.25) * draw.uniform(0, size[0] / 200))
@@ -198,6 +211,9 @@ class Composer:
             room, empty = 1 - (1 - room) * left, 1 - (1 - empty) * left
         fgr = self._join(fgr, pha, room, draw)
         room = self._shade(self._mirror(room, fgr, pha, draw), pha, draw)
+        if config.drift > 0:
+            drifted = augment.Grade(draw, strength=drift)
+            fgr, room = drifted(fgr), drifted(room)
         src = pha * fgr + (1 - pha) * room
         if config.handheld > 0:
             seen = augment.perspective(torch.cat([src, pha, fgr], dim=1), camera)

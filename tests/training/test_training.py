@@ -124,6 +124,15 @@ def test_a_clip_has_one_plate_and_moves_smoothly(material):
     assert 0 < min(steps) and max(steps) < 0.2
 
 
+def test_the_exposure_of_a_clip_may_drift_and_its_plate_has_that_of_the_first_frame(material, perfect_camera):
+    even, drifting = (Composer(material, replace(PLAIN, drift=share), seed=2).clip(4, 48, 72) for share in (0.0, 1.0))
+    assert torch.equal(even.pha, drifting.pha) and torch.equal(even.bgr, drifting.bgr)
+    change = [(a - b).abs().mean() for a, b in zip(even.src, drifting.src, strict=True)]
+    assert change[0] < 2e-3 and change[1] > 0.01 and change == sorted(change)
+    whole = (drifting.pha == 1).expand_as(drifting.src)
+    torch.testing.assert_close(drifting.src[whole], drifting.fgr[whole], rtol=0, atol=2e-3)
+
+
 def test_a_subject_that_its_picture_cut_reaches_below_the_frame(perfect_camera):
     cut = torch.full((4, 40, 30), 255, dtype=torch.uint8)
     room = torch.zeros(3, 60, 80, dtype=torch.uint8)
@@ -168,6 +177,15 @@ def test_dark_parts_remain_subject(material, perfect_camera):
     subject = (plain.pha > 0.99).expand_as(plain.src)
     assert dark.fgr[subject].mean() < 0.7 * plain.fgr[subject].mean()
     torch.testing.assert_close(dark.src, dark.pha * dark.fgr + (1 - dark.pha) * dark.bgr, rtol=0, atol=2e-3)
+
+
+def test_pale_subjects_stand_before_pale_rooms(material, perfect_camera):
+    plain, pale = (Composer(material, replace(PLAIN, pale=share), seed=4).batch(4, 64, 64) for share in (0.0, 1.0))
+    assert torch.equal(plain.pha, pale.pha)
+    subject = (plain.pha > 0.99).expand_as(plain.src)
+    assert (1 - pale.fgr[subject]).mean() < 0.8 * (1 - plain.fgr[subject]).mean()
+    assert (1 - pale.bgr).mean() < 0.8 * (1 - plain.bgr).mean()
+    torch.testing.assert_close(pale.src, pale.pha * pale.fgr + (1 - pale.pha) * pale.bgr, rtol=0, atol=2e-3)
 
 
 def test_an_empty_scene_has_no_alpha(material):
