@@ -30,6 +30,8 @@ DEFAULT_BACKDROP = "green"
 EXPORTS = {"torchscript": ".torchscript", "onnx": ".onnx", "openvino": ".xml"}  # what can be exported, and its suffix
 DEFAULT_SAMPLES = 9  # frames at which the plate doctor looks
 REFINED_SHARE = 1 / 16  # of all pixels, where no number is chosen; the paper's settings for HD and 4K refine 1/26
+# Of `ModelConfig.refine_floor`, what runs take: where less is expected, refining adds as much error as it takes away.
+REFINE_FLOOR = 0.02
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,10 @@ class ModelConfig:
         backbone_scale: the base network sees the frame at this scale, above 0 and up to 1/2.
         refine_mode: `sampling` refines a fixed number of pixels, `thresholding` all whose predicted error is above
             `refine_threshold`, `full` every one.
-        refine_sample_pixels: how many pixels `sampling` refines in each frame, in 4x4 patches.
+        refine_sample_pixels: how many pixels `sampling` refines in each frame at most, in 4x4 patches.
         refine_threshold: predicted error in 0..1 above which `thresholding` refines.
         refine_kernel_size: 3, or 1 for a refiner that looks at no neighbours.
+        refine_floor: predicted error in 0..1 up to which `sampling` leaves a patch as it is; 0 as in the paper.
 
     Raises:
         ValueError: a value is out of its range.
@@ -58,6 +61,7 @@ class ModelConfig:
     refine_sample_pixels: int = 80_000
     refine_threshold: float = 0.1
     refine_kernel_size: int = 3
+    refine_floor: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 < self.backbone_scale <= 0.5:
@@ -66,8 +70,9 @@ class ModelConfig:
             raise ValueError(f"there are the modes sampling, thresholding and full, got {self.refine_mode}")
         if self.refine_sample_pixels < 0:
             raise ValueError(f"a number of pixels is not negative, got {self.refine_sample_pixels}")
-        if not 0 <= self.refine_threshold <= 1:
-            raise ValueError(f"a threshold lies in 0..1, got {self.refine_threshold}")
+        for limit in (self.refine_threshold, self.refine_floor):
+            if not 0 <= limit <= 1:
+                raise ValueError(f"a threshold lies in 0..1, got {limit}")
         if self.refine_kernel_size not in (1, 3):
             raise ValueError(f"the refiner's kernel size is 1 or 3, got {self.refine_kernel_size}")
 

@@ -11,7 +11,7 @@ import torch
 
 from bgmv2 import fingerprint
 from bgmv2.budget import Setting, affordable, pixels_for, scale_for, settings_for
-from bgmv2.config import RunConfig
+from bgmv2.config import REFINE_FLOOR, RunConfig
 from bgmv2.device import (
     choose_dtype,
     cpu_computes_bfloat16,
@@ -104,6 +104,7 @@ class Matter:
             refine_mode=refine,
             refine_sample_pixels=pixels,
             refine_threshold=threshold,
+            refine_floor=REFINE_FLOOR,
         )
         self.config = model.config
         for name, value, mode in (("threshold", threshold, "thresholding"), ("pixels", pixels, "sampling")):

@@ -52,10 +52,12 @@ def test_a_file_answers_as_the_network_does(files, kind):
     assert set(path.parent.iterdir()) == set(export._files(path))
 
 
-@pytest.mark.parametrize("mode", ["sampling", "thresholding", "full"])
+@pytest.mark.parametrize(
+    ("mode", "floor"), [("sampling", 0.0), ("sampling", 0.3), ("thresholding", 0.3), ("full", 0.3)]
+)
 @pytest.mark.parametrize("size", [(61, 90), (40, 64), (7, 5)])
-def test_the_portable_network_is_the_network(pair, mode, size):
-    model = load_model(refine_mode=mode, refine_threshold=0.02, refine_sample_pixels=800)
+def test_the_portable_network_is_the_network(pair, mode, floor, size):
+    model = load_model(refine_mode=mode, refine_threshold=0.02, refine_sample_pixels=800, refine_floor=floor)
     src, bgr = pair(*size)
     with torch.inference_mode():
         for ours, theirs in zip(Portable(model, pixels=800)(src, bgr), model(src, bgr), strict=True):

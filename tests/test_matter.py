@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from bgmv2 import DeviceError, Matter, Plate, RunConfig
 from bgmv2 import matter as matter_module
 from bgmv2.budget import Setting, settings_for
+from bgmv2.config import REFINE_FLOOR
 from bgmv2.device import free_memory
 
 
@@ -224,6 +226,18 @@ def test_work_that_follows_the_subject_is_asked_for(weights, picture):
     assert off.matte(frame, plate=plate).pha[..., :100, 400:].any()
     pha = auto.matte(frame, plate=plate).pha
     assert not pha[..., :100, 400:].any() and pha[..., 400:, :80].any()
+
+
+def test_what_is_nearly_sure_is_not_refined(picture):
+    """A frame that is its own plate but for a corner: little of it is unsure."""
+    plate = picture(1, 640, 480)
+    frame = plate.copy()
+    frame[300:, :200] = 255 - frame[300:, :200]
+    matter = Matter(device="cpu")
+    matte = matter.matte(frame, plate=plate)
+    expected = F.interpolate(matte.err, size=matte.ref.shape[2:], mode="bilinear")
+    assert 0 < matte.ref.sum() * 16 < matter.settings(480, 640)[0].pixels
+    assert expected[matte.ref == 1].min() > REFINE_FLOOR and expected[matte.ref == 0].max() <= REFINE_FLOOR
 
 
 def test_a_thrifty_matter_looks_less_closely_where_memory_is_short(weights, picture, monkeypatch):

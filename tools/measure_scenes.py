@@ -21,6 +21,7 @@ from tables import rows
 from tqdm import tqdm
 
 from bgmv2.budget import pixels_for, scale_for, scale_text
+from bgmv2.config import REFINE_FLOOR
 from bgmv2.errors import Bgmv2Error
 from bgmv2.memory import keep_memory
 from bgmv2.nn.checkpoint import load_model
@@ -63,7 +64,9 @@ def main() -> None:
     shares = args.refined or [Fraction(pixels_for(height, width), height * width)]
     try:
         composer = Composer(load_material(args.data, split="val"), ComposeConfig(part=0), seed=args.seed)
-        networks = [FastMatting(load_model(None if path == "-" else path)) for path in args.weights]
+        networks = [
+            FastMatting(load_model(None if path == "-" else path, refine_floor=REFINE_FLOOR)) for path in args.weights
+        ]
     except (Bgmv2Error, OSError, ValueError) as error:
         parser.exit(1, f"{parser.prog}: error: {error}\n")
     told: dict[tuple[str, str, str], list[tuple[float, ...]]] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from bgmv2.cli import options
-from bgmv2.config import EXPORTS, RunConfig
+from bgmv2.config import EXPORTS, REFINE_FLOOR, RunConfig
 
 _HD = 1080, 1920
 # What is settled in the file.
@@ -57,6 +57,7 @@ def run(args: argparse.Namespace) -> None:
         refine_mode=config.refine,
         refine_sample_pixels=config.pixels,
         refine_threshold=config.threshold,
+        refine_floor=REFINE_FLOOR,
     )
     differences = export(model, args.kind, args.out, pixels=config.pixels, overwrite=args.overwrite)
     for size, difference in differences.items():

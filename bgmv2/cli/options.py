@@ -198,10 +198,12 @@ RUN: dict[str, dict[str, Any]] = {
     ),
     "refine": dict(
         choices=get_args(RefineMode),
-        help="what is computed again at full resolution: a fixed number of pixels, those above --threshold, or all; "
+        help="what is computed again at full resolution: the least certain pixels, those above --threshold, or all; "
         "default: sampling",
     ),
-    "pixels": dict(type=int, metavar="N", help="pixels to refine in each picture; default: a sixteenth of them"),
+    "pixels": dict(
+        type=int, metavar="N", help="pixels to refine in each picture at most; default: a sixteenth of them"
+    ),
     "mirror": dict(
         action="store_true",
         help="let the network see each picture mirrored, too, and average the answers: fewer holes and less flicker, "

@@ -194,12 +194,12 @@ class FastMatting:
         refiner = self.model.refiner
         count = refiner.sample_pixels // PATCH**2
         if self.fixed and refiner.mode == "sampling":
-            indices, valid = patches.largest(err, count)
+            indices, valid = patches.largest(err, count, refiner.floor)
             ref = torch.zeros_like(err).flatten(1).scatter_(1, indices, valid.to(err.dtype)).view_as(err)
             batch = torch.arange(len(err), device=err.device).repeat_interleave(indices.shape[1])
             at = indices.flatten()
             return ref, (batch, at // err.shape[3], at % err.shape[3]), 1
-        ref = patches.select(err, refiner.mode, count, refiner.threshold)
+        ref = patches.select(err, refiner.mode, count, refiner.threshold, refiner.floor)
         tiles = {side: _places(F.max_pool2d(ref, side, ceil_mode=True).squeeze(1)) for side in sides}
         side = min(tiles, key=lambda side: len(tiles[side][0]) * self._work(side))
         return ref, tiles[side], side
@@ -285,7 +285,7 @@ class FastMatting:
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Let the plain refiner answer, with the settings of now."""
         refiner = self._net.refiner
-        for name in ("mode", "sample_pixels", "threshold"):
+        for name in ("mode", "sample_pixels", "threshold", "floor"):
             setattr(refiner, name, getattr(self.model.refiner, name))
         maps = (x.to(self.dtype) for x in (src, bgr, shown[:, :1], shown[:, 1:], err))
         pha, residual, ref = refiner(*maps, hid)

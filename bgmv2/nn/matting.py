@@ -83,7 +83,11 @@ class MattingRefine(MattingBase):
         super().__init__(config)
         self.backbone_scale = config.backbone_scale
         self.refiner = Refiner(
-            config.refine_mode, config.refine_sample_pixels, config.refine_threshold, config.refine_kernel_size
+            config.refine_mode,
+            config.refine_sample_pixels,
+            config.refine_threshold,
+            config.refine_kernel_size,
+            config.refine_floor,
         )
 
     def forward(

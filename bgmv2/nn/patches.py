@@ -12,35 +12,36 @@ PATCH = 4
 Places = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
-def select(err: torch.Tensor, mode: str, count: int, threshold: float) -> torch.Tensor:
+def select(err: torch.Tensor, mode: str, count: int, threshold: float, floor: float = 0.0) -> torch.Tensor:
     """Say which patches to refine.
 
     Args:
         err: ``(B, 1, H/4, W/4)`` predicted error, 0..1.
         mode: `sampling`, `thresholding` or `full`.
-        count: in `sampling`, the number of patches to refine in each picture; those without any error are never chosen.
+        count: in `sampling`, the number of patches to refine in each picture, if so many have an error above the floor.
         threshold: in `thresholding`, the error above which a patch is chosen.
+        floor: in `sampling`, the error up to which none is.
 
     Returns:
         ``(B, 1, H/4, W/4)`` of err's type, 1 for the chosen patches and 0 for the others.
     """
     if mode == "sampling":
-        indices, valid = largest(err, count)
+        indices, valid = largest(err, count, floor)
         return torch.zeros_like(err).flatten(1).scatter_(1, indices, valid.to(err.dtype)).view_as(err)
     if mode == "thresholding":
         return err.gt(threshold).to(err.dtype)
     return torch.ones_like(err)
 
 
-def largest(err: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+def largest(err: torch.Tensor, count: int, floor: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
     """Find the `count` largest errors of each picture ``(B, 1, h, w)``, or all if there are fewer.
 
     Returns:
-        Where they are, ``(B, count)`` indices into h * w, in no order, and whether they are more than 0.
+        Where they are, ``(B, count)`` indices into h * w, in no order, and whether they are above the floor.
     """
     flat = err.flatten(1)
     top = flat.topk(min(count, flat.shape[1]), dim=1, sorted=False)
-    return top.indices, top.values.gt(0)
+    return top.indices, top.values.gt(floor)
 
 
 def crop(x: torch.Tensor, places: Places, size: int, margin: int) -> torch.Tensor:

@@ -79,7 +79,7 @@ class Portable(nn.Module):
             count, limit = rows * columns, refiner.threshold
         else:
             wanted: int = area // SHARE if self.pixels is None else self.pixels // patches.PATCH**2
-            count, limit = torch.sym_min(wanted, rows * columns), 0.0  # type: ignore[assignment]
+            count, limit = torch.sym_min(wanted, rows * columns), refiner.floor  # type: ignore[assignment]
         top = flat.topk(count, dim=1)
         chosen = top.values > limit
         ref = torch.zeros_like(flat).scatter(1, top.indices, chosen.to(flat.dtype)).view_as(err)

@@ -17,6 +17,7 @@ class Refiner(nn.Module):
         sample_pixels: pixels of each picture to refine in `sampling`.
         threshold: error above which `thresholding` refines.
         kernel_size: 3, or 1 to look at no neighbours.
+        floor: error up to which `sampling` does not refine.
 
     Input:
         src, bgr: ``(B, 3, H, W)`` frame and plate, 0..1; H and W multiples of 4.
@@ -28,11 +29,12 @@ class Refiner(nn.Module):
     Source: Lin et al. 2021, section 3.3; steps and paddings as in the published code.
     """
 
-    def __init__(self, mode: str, sample_pixels: int, threshold: float, kernel_size: int = 3):
+    def __init__(self, mode: str, sample_pixels: int, threshold: float, kernel_size: int = 3, floor: float = 0.0):
         super().__init__()
         self.mode = mode
         self.sample_pixels = sample_pixels
         self.threshold = threshold
+        self.floor = floor
         self.half_margin = 3 if kernel_size == 3 else 0
         self.full_margin = 2 if kernel_size == 3 else 0
         self.conv1 = nn.Conv2d(32 + 1 + 3 + 6, 24, kernel_size, bias=False)
@@ -56,7 +58,8 @@ class Refiner(nn.Module):
         full = [src.shape[2], src.shape[3]]
         quarter = [full[0] // patches.PATCH, full[1] // patches.PATCH]
         err = F.interpolate(err, size=quarter, mode="bilinear", align_corners=False)
-        ref = patches.select(err, self.mode, self.sample_pixels // (patches.PATCH * patches.PATCH), self.threshold)
+        count = self.sample_pixels // (patches.PATCH * patches.PATCH)
+        ref = patches.select(err, self.mode, count, self.threshold, self.floor)
         pictures, coarse = self.maps(src, bgr, pha, fgr, hid)
 
         if self.mode == "full":

@@ -50,6 +50,15 @@ def test_all_modes_answer_the_same(mode, kernel_size, fixed):
     assert 0 < ref.mean() <= 1
 
 
+@pytest.mark.parametrize("fixed", [False, True], ids=["counted", "fixed"])
+def test_what_lies_below_the_floor_is_left(fixed):
+    model = network(refine_sample_pixels=96 * 128)
+    errors = F.interpolate(model(*pair(1, 96, 128))[4], size=(24, 32), mode="bilinear")
+    model.refiner.floor = float(errors.median())
+    ref = assert_same(model, *pair(1, 96, 128), fixed=fixed)[5]
+    assert 0.3 < ref.mean() < 0.7
+
+
 @pytest.mark.parametrize("scale", [1 / 2, 1 / 3, 0.333333, 0.3333, 1 / 4, 1 / 5, 1 / 6, 1 / 8, 0.3])
 @pytest.mark.parametrize("size", [(96, 160), (96, 144), (92, 132), (61, 90), (33, 17), (5, 3), (1, 1)], ids=str)
 def test_any_size_and_scale_answers_the_same(size, scale):

@@ -31,6 +31,13 @@ def test_sampling_leaves_out_what_has_no_error():
     assert not ref[1].any()
 
 
+def test_sampling_leaves_out_what_is_not_above_the_floor():
+    err = torch.tensor([0.0, 0.25, 0.5, 0.75]).view(1, 1, 2, 2)
+    assert select(err, "sampling", 3, 0.0, 0.25).flatten().tolist() == [0, 0, 1, 1]
+    assert select(err, "sampling", 1, 0.0, 0.25).flatten().tolist() == [0, 0, 0, 1]
+    assert select(err, "thresholding", 3, 0.0, 0.25).flatten().tolist() == [0, 1, 1, 1]
+
+
 @pytest.mark.parametrize(("count", "chosen"), [(0, 0), (20, 20), (1000, 20)])
 def test_sampling_has_no_more_than_there_is(count, chosen):
     assert select(torch.ones(1, 1, 4, 5), "sampling", count, 0.0).sum() == chosen
