@@ -15,7 +15,7 @@ _STILL, _MOVES = 0.02, 0.05
 _AGREES, _DIFFERS = 0.04, 0.1
 # So much of the alpha before is kept where it stands still. With more, alpha lags behind what moves very slowly.
 _KEPT = 0.85
-# A rise of alpha by up to the first is flicker, one by the second is none.
+# Two frames that both lie above what is shown by no more than the first may flicker, by the second they do not.
 _FLICKERS, _RISES = 0.05, 0.2
 
 
@@ -24,13 +24,13 @@ class Steadier:
 
     Where the picture did not change since the frame before, neither there nor beside it, alpha has no reason to change:
     most of the last one is kept. Where it changed, the new alpha is taken as it is, so that nothing trails behind what
-    moves. And what the plate speaks for is believed at once: where the frame agrees with it, an alpha that falls, so
+    moves. And what the plate speaks for is believed: where the frame agrees with it, an alpha that falls, so
     that a halo which the subject left behind in front of a still wall goes with him; where it differs, one that rises
-    by more than flicker, so that a hole in him is closed as soon as the network closes it.
+    for two frames, so that a hole in him is closed when the network closes it.
     """
 
     def __init__(self) -> None:
-        self._last: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._last: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
 
     def __call__(self, pha: torch.Tensor, src: torch.Tensor, bgr: torch.Tensor) -> torch.Tensor:
         """Steady the next alpha.
@@ -43,17 +43,19 @@ class Steadier:
         Returns:
             ``(1, 1, H, W)``; as it is for the first frame, and for one of another size than the last.
         """
+        raw = pha
         small, plate = (averaged(x.float(), _STEP) for x in (src, bgr))
         if self._last is not None and self._last[0].shape == pha.shape:
-            before, small_before = self._last
+            before, raw_before, small_before = self._last
             change = (small - small_before).abs().amax(dim=1, keepdim=True)
             change = F.max_pool2d(change, 3, stride=1, padding=1)
             still = _ramp(change, _MOVES, _STILL)
             agrees = _ramp((small - plate).abs().amax(dim=1, keepdim=True), _DIFFERS, _AGREES)
-            still, agrees = enlarged(torch.cat([_KEPT * still, agrees], dim=1), *pha.shape[2:]).to(pha).split(1, dim=1)
-            rises = _ramp(pha - before, _FLICKERS, _RISES)
-            pha = torch.lerp(pha, before, still * torch.where(pha < before, 1 - agrees, 1 - rises * (1 - agrees)))
-        self._last = pha, small
+            kept, agrees = enlarged(torch.cat([_KEPT * still, agrees], dim=1), *pha.shape[2:]).to(pha).split(1, dim=1)
+            rises = _ramp(torch.minimum(raw, raw_before) - before, _FLICKERS, _RISES)
+            kept = kept * torch.where(raw < before, 1 - agrees, 1 - rises * (1 - agrees))
+            pha = torch.lerp(raw, before, kept)
+        self._last = pha, raw, small
         return pha
 
     def forget(self) -> None:
