@@ -41,12 +41,13 @@ class ModelConfig:
     Args:
         backbone: name of the encoder, a row of `bgmv2.nn.backbones.BACKBONES`.
         backbone_scale: the base network sees the frame at this scale, above 0 and up to 1/2.
-        refine_mode: `sampling` refines a fixed number of pixels, `thresholding` all whose predicted error is above
+        refine_mode: `sampling` refines the least certain pixels, `thresholding` all whose predicted error is above
             `refine_threshold`, `full` every one.
         refine_sample_pixels: how many pixels `sampling` refines in each frame at most, in 4x4 patches.
         refine_threshold: predicted error in 0..1 above which `thresholding` refines.
         refine_kernel_size: 3, or 1 for a refiner that looks at no neighbours.
-        refine_floor: predicted error in 0..1 up to which `sampling` leaves a patch as it is; 0 as in the paper.
+        refine_floor: predicted error in 0..1 up to which `sampling` leaves a patch as it is; 0 as in the
+            paper, while runs take `REFINE_FLOOR`, whatever the weights' own.
 
     Raises:
         ValueError: a value is out of its range.
@@ -70,9 +71,9 @@ class ModelConfig:
             raise ValueError(f"there are the modes sampling, thresholding and full, got {self.refine_mode}")
         if self.refine_sample_pixels < 0:
             raise ValueError(f"a number of pixels is not negative, got {self.refine_sample_pixels}")
-        for limit in (self.refine_threshold, self.refine_floor):
+        for name, limit in (("threshold", self.refine_threshold), ("floor", self.refine_floor)):
             if not 0 <= limit <= 1:
-                raise ValueError(f"a threshold lies in 0..1, got {limit}")
+                raise ValueError(f"a {name} lies in 0..1, got {limit}")
         if self.refine_kernel_size not in (1, 3):
             raise ValueError(f"the refiner's kernel size is 1 or 3, got {self.refine_kernel_size}")
 
@@ -241,7 +242,8 @@ class RunConfig:
         weights: path of a weights file, or of a file of `bgmv2 export`; None takes the weights that come with bgmv2.
         scale: the base network's scale; None chooses by the frame's size.
         refine: the refiner's mode; None takes the weights' own.
-        pixels: pixels to refine in `sampling`; None chooses by the frame's size.
+        pixels: pixels to refine in `sampling` at most, of those with a predicted error above `REFINE_FLOOR`; None
+            chooses by the frame's size.
         threshold: predicted error above which `thresholding` refines; None takes the weights' own.
         mirror: the network sees each frame mirrored as well, and the two answers are averaged; takes twice the time.
         region: `auto` lets the network look only where frame and plate differ, on the CPU. A small subject takes a

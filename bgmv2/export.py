@@ -113,8 +113,8 @@ def export(
         kind: a row of `EXPORTS`.
         path: of the file; OpenVINO puts the weights beside it, in a .bin. It appears whole, and compared, or not at
             all.
-        pixels: to refine in `sampling`; None takes a sixteenth of the frame. In TorchScript, whose settings can be
-            changed after loading, None takes the network's.
+        pixels: to refine in `sampling` at most; None takes a sixteenth of the frame. In TorchScript, whose settings can
+            be changed after loading, None takes the network's.
         overwrite: replace a file that is there.
 
     Returns:

@@ -40,7 +40,8 @@ class Matter:
         scale: the base network sees the frame at this scale, up to 1/2; None takes the largest of 1/2, 1/3, 1/4... at
             which the longer side has at most 640 pixels.
         refine: `sampling`, `thresholding` or `full`; None takes the weights' own.
-        pixels: pixels to refine in `sampling`; None takes a sixteenth of the frame.
+        pixels: pixels to refine in `sampling` at most, of those with a predicted error above 0.02
+            (`bgmv2.config.REFINE_FLOOR`); None takes a sixteenth of the frame.
         threshold: predicted error in 0..1 above which `thresholding` refines; None takes the weights' own.
         mirror: the network sees each frame mirrored as well, and the two answers are averaged; takes twice the time.
         region: `off`; `auto` looks only where frame and plate differ, on the CPU, for speed.

@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from bgmv2 import DeviceError, Matter, OutputError, WeightsError, export
 from bgmv2.cli import main
@@ -52,17 +53,22 @@ def test_a_file_answers_as_the_network_does(files, kind):
     assert set(path.parent.iterdir()) == set(export._files(path))
 
 
-@pytest.mark.parametrize(
-    ("mode", "floor"), [("sampling", 0.0), ("sampling", 0.3), ("thresholding", 0.3), ("full", 0.3)]
-)
+@pytest.mark.parametrize("mode", ["sampling", "thresholding", "full"])
 @pytest.mark.parametrize("size", [(61, 90), (40, 64), (7, 5)])
-def test_the_portable_network_is_the_network(pair, mode, floor, size):
-    model = load_model(refine_mode=mode, refine_threshold=0.02, refine_sample_pixels=800, refine_floor=floor)
+@pytest.mark.parametrize("leaves_half", [False, True], ids=["all", "half"])
+def test_the_portable_network_is_the_network(pair, mode, size, leaves_half):
+    model = load_model(refine_mode=mode, refine_threshold=0.02, refine_sample_pixels=800)
     src, bgr = pair(*size)
     with torch.inference_mode():
-        for ours, theirs in zip(Portable(model, pixels=800)(src, bgr), model(src, bgr), strict=True):
-            assert ours.shape == theirs.shape
-            assert (ours - theirs).abs().max() <= 1e-5
+        first = model(src, bgr)
+        if leaves_half:
+            expected = F.interpolate(first[4], size=first[5].shape[2:], mode="bilinear")
+            model.refiner.floor = float(expected[first[5] == 1].median())
+        wanted, got = model(src, bgr), Portable(model, pixels=800)(src, bgr)
+    for ours, theirs in zip(got, wanted, strict=True):
+        assert ours.shape == theirs.shape
+        assert (ours - theirs).abs().max() <= 1e-5
+    assert (wanted[5].sum() < first[5].sum()) == (leaves_half and mode == "sampling")
 
 
 def test_what_differs_gets_no_name(tmp_path, monkeypatch):

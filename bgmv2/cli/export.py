@@ -12,7 +12,7 @@ _HD = 1080, 1920
 _RUN = ("weights", "scale", "refine", "pixels", "threshold")
 EXAMPLES = """\
 examples:
-  bgmv2 export onnx -o hd.onnx                            for HD: a third of the picture's size, a sixteenth refined
+  bgmv2 export onnx -o hd.onnx                            for HD: seen at a third of its size
   bgmv2 export openvino -o 4k.xml --scale 1/6
   bgmv2 export torchscript -o matting.torchscript --weights mine.safetensors
   bgmv2 convert clip.mp4 --plate plate.png --weights hd.onnx -o out.mp4

@@ -202,7 +202,9 @@ RUN: dict[str, dict[str, Any]] = {
         "default: sampling",
     ),
     "pixels": dict(
-        type=int, metavar="N", help="pixels to refine in each picture at most; default: a sixteenth of them"
+        type=int,
+        metavar="N",
+        help="pixels to refine in each picture at most, unless nearly no error is expected there; default: a sixteenth",
     ),
     "mirror": dict(
         action="store_true",

@@ -173,14 +173,14 @@ class Backbone(NamedTuple):
         build: makes the encoder.
         channels: of its deepest map.
         skips: channels of the skips x3, x2, x1, x0.
-        late: name of the first part of it that may compute in low precision, None if there is no such part. Early
-            ones tell small differences between frame and plate from large values.
+        late: name of the first part of it that may compute in low precision. Early ones tell small differences between
+            frame and plate from large values.
     """
 
     build: Callable[[], nn.Module]
     channels: int
     skips: tuple[int, int, int, int]
-    late: str | None
+    late: str
 
 
 BACKBONES: dict[str, Backbone] = {

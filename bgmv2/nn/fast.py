@@ -4,7 +4,7 @@
 network's time goes into whole maps that are upsampled, joined, padded and cut into patches, although only few places
 are looked at afterwards. So
 
-- batch norm and activations are folded into the convolutions (`bgmv2.nn.folding`);
+- batch norm and, on CPUs, most activations are folded into the convolutions (`bgmv2.nn.folding`);
 - alpha, residual and error leave the last convolution at half its resolution, four neighbours as four channels, and
   hidden features are computed only in blocks into which the refiner looks;
 - patches are refined in tiles, whose margins overlap less than those of patches one by one, and a tile's surroundings
@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import partial
 
 import cv2
 import torch
@@ -26,7 +27,7 @@ from torch import nn
 from bgmv2.nn import patches, region, windows
 from bgmv2.nn.backbones import BACKBONES
 from bgmv2.nn.decoder import join
-from bgmv2.nn.folding import folded
+from bgmv2.nn.folding import activates, folded
 from bgmv2.nn.matting import MattingRefine, averaging, check_pair, padded
 from bgmv2.nn.patches import PATCH, Places
 from bgmv2.nn.region import Region
@@ -43,9 +44,10 @@ class FastMatting:
     """A `MattingRefine` that only answers.
 
     Args:
-        model: the network, in eval mode. Its weights are copied; its settings (scale, mode, pixels, threshold) are
-            read anew at each call.
-        dtype: what is computed in, but for the backbone's early parts, which stay in float32 (`Backbone.late`).
+        model: the network, in eval mode. Its weights are copied; its settings (scale, mode, pixels, threshold, floor)
+            are read anew at each call.
+        dtype: what is computed in, but for the backbone's early parts (`Backbone.late`), or all of MobileNetV2 if not
+            on a CPU: these stay in float32.
         fixed: in `sampling`, never ask how many patches there are, so that the host need not wait for the device; None
             does so on CUDA.
         follow: look only where frame and plate differ; elsewhere alpha is 0 and the foreground is the frame. Not
@@ -55,7 +57,7 @@ class FastMatting:
         src, bgr: ``(B, 3, H, W)`` frame and plate, RGB, 0..1, float32; quickest in channels_last.
     Output:
         `MattingRefine`'s, in float32. In `full`, and on devices that are neither CPU nor CUDA, the refiner is the plain
-        one with batch norm folded.
+        one, folded.
 
     Example:
         >>> fast = FastMatting(load_model().to("cuda"), torch.float16)
@@ -76,18 +78,19 @@ class FastMatting:
         self.fixed = device.type == "cuda" if fixed is None else fixed
         self.follow = follow
         self._plain = device.type not in ("cpu", "cuda")
-        self._net = folded(model, dtype)
+        self._net = folded(model, activate=device.type == "cpu" and activates(torch.float32) and activates(dtype))
         last = self._net.decoder.conv4
         assert last.bias is not None
         quarters = _of_quarters(last.weight[:VISIBLE], self._net.decoder.conv3.out_channels)
         self._quarters = quarters.to(dtype).contiguous(memory_format=torch.channels_last)
         self._quarters_bias = last.bias[:VISIBLE].repeat_interleave(4).to(dtype)
-        # With channels side by side, cuDNN's float32 convolutions of each channel alone take many times as long: there,
-        # a backbone that has any computes in float32 throughout, its channels apart.
+        # What a backbone with convolutions of each channel alone loses in low precision was measured on CPUs only, and
+        # cuDNN's take many times as long in float32 where channels lie side by side.
         convs = (part for part in self._net.backbone.modules() if isinstance(part, nn.Conv2d))
-        apart = device.type == "cuda" and any(conv.groups > 1 for conv in convs)
-        _lower(self._net, dtype, late=None if apart else BACKBONES[model.config.backbone].late)
-        self._layout = torch.contiguous_format if apart else torch.channels_last
+        separable = any(conv.groups > 1 for conv in convs)
+        is_early = separable and device.type != "cpu"
+        _lower(self._net, dtype, late=None if is_early else BACKBONES[model.config.backbone].late)
+        self._layout = torch.contiguous_format if separable and device.type == "cuda" else torch.channels_last
         self._net.backbone.to(memory_format=self._layout)
         self._first, self._others = (
             (last.weight[:VISIBLE], last.bias[:VISIBLE]),
@@ -173,7 +176,7 @@ class FastMatting:
         # The map's edge goes on outside; beyond the pictures there is nothing.
         for dim in (2, 3):
             for end, edge in ((0, 1), (-1, -2)):
-                joined.select(dim, end).copy_(joined.select(dim, edge))
+                joined[:, :c].select(dim, end).copy_(joined[:, :c].select(dim, edge))
                 joined[:, c:].select(dim, end).zero_()
         out = F.pixel_shuffle(F.conv2d(joined, self._quarters, self._quarters_bias), 2)
         # Beyond the edge the upsampled map is zero and not, as here, the map upsampled from what is beyond the edge.
@@ -294,13 +297,18 @@ class FastMatting:
 
 def _lower(model: MattingRefine, dtype: torch.dtype, *, late: str | None) -> None:
     """Compute in `dtype` from the backbone's part `late` on, or behind the backbone."""
-    if late is not None:
+    if late is not None and dtype != torch.float32:
         names = [name for name, _ in model.backbone.named_modules()]
         for name in names[names.index(late) :]:
             model.backbone.get_submodule(name).to(dtype)
-        model.backbone.get_submodule(late).register_forward_pre_hook(lambda _, given: (given[0].to(dtype),))
+        model.backbone.get_submodule(late).register_forward_pre_hook(partial(_cast, dtype))
     for part in (model.aspp, model.decoder, model.refiner):
         part.to(dtype)
+
+
+def _cast(dtype: torch.dtype, part: nn.Module, given: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+    """Give a part what it takes in another number format; a forward pre-hook."""
+    return (given[0].to(dtype),)
 
 
 def _of_quarters(weight: torch.Tensor, channels: int) -> torch.Tensor:

@@ -13,12 +13,12 @@ from bgmv2.nn.matting import MattingRefine
 from bgmv2.nn.refiner import Refiner
 
 
-def folded(model: MattingRefine, dtype: torch.dtype) -> MattingRefine:
-    """Copy a network in eval mode and channels_last, with as few steps as its device allows.
+def folded(model: MattingRefine, *, activate: bool) -> MattingRefine:
+    """Copy a network in eval mode and channels_last, its batch norms folded.
 
     Args:
         model: the network; stays as it is.
-        dtype: in which parts of it will compute; others stay in float32.
+        activate: let convolutions compute the activations right behind them, but for ResNet's; needs `activates`.
     """
     model = copy.deepcopy(model).eval()
     for part in list(model.modules()):
@@ -30,16 +30,36 @@ def folded(model: MattingRefine, dtype: torch.dtype) -> MattingRefine:
             if isinstance(child, nn.ReLU):
                 child.inplace = True
             before, conv = name, child
-    if model.decoder.conv4.weight.is_cpu and _activates(torch.float32) and _activates(dtype):
-        for part in list(model.modules()):
-            _activate(part)
+    for part in list(model.modules()) if activate else []:
+        _activate(part)
     return model.requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def activates(dtype: torch.dtype) -> bool:
+    """Whether this PyTorch and this processor can convolve and activate in one step, for numbers of a kind."""
+    with torch.device("meta"):
+        convs = [nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3, padding=2, dilation=2, groups=8)]
+    x = torch.tensor([-1.0, 3.0, 7.0], dtype=dtype).expand(1, 8, 3, 3).contiguous(memory_format=torch.channels_last)
+    for conv in convs:
+        conv = conv.to(dtype).requires_grad_(False).to_empty(device="cpu")
+        nn.init.dirac_(conv.weight, groups=conv.groups)
+        assert conv.bias is not None
+        conv.bias.zero_()
+        for relu in (nn.ReLU(), nn.ReLU6()):
+            _give(conv, relu)
+            try:
+                if not torch.equal(conv(x), relu(x)):
+                    return False
+            except (AttributeError, RuntimeError):
+                return False
+    return True
 
 
 class _ActivatedConv2d(nn.Conv2d):
     """A convolution that is followed by ReLU or ReLU6, both computed by oneDNN in one walk through memory.
 
-    The operation is the one into which PyTorch's compiler turns the two; it has no public name.
+    The operation is the one into which PyTorch's compiler turns the two; it has no public name. Of what is no number it
+    makes 0.
     """
 
     activation: tuple[str, list[float]]  # as oneDNN calls it, and its bounds
@@ -68,20 +88,3 @@ def _give(conv: nn.Conv2d, relu: nn.Module) -> None:
     conv.__class__ = _ActivatedConv2d
     assert isinstance(conv, _ActivatedConv2d)
     conv.activation = ("hardtanh", [0.0, 6.0]) if isinstance(relu, nn.ReLU6) else ("relu", [])
-
-
-def _activates(dtype: torch.dtype) -> bool:
-    """Whether this PyTorch and this processor have the operation for numbers of a kind."""
-    conv = nn.Conv2d(1, 1, 1, device="meta", dtype=dtype).requires_grad_(False).to_empty(device="cpu")
-    nn.init.dirac_(conv.weight)
-    assert conv.bias is not None
-    conv.bias.zero_()
-    for relu in (nn.ReLU(), nn.ReLU6()):
-        _give(conv, relu)
-        x = torch.tensor([-1.0, 3.0, 7.0], dtype=dtype).view(3, 1, 1, 1)
-        try:
-            if not torch.equal(conv(x), relu(x)):
-                return False
-        except (AttributeError, RuntimeError):
-            return False
-    return True

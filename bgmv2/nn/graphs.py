@@ -33,7 +33,7 @@ class GraphedMatting:
         model, refiner = self.fast.model, self.fast.model.refiner
         if refiner.mode == "thresholding":
             return self.fast(src, bgr)
-        key = (src.shape, src.stride(), model.backbone_scale, refiner.mode, refiner.sample_pixels)
+        key = (src.shape, src.stride(), model.backbone_scale, refiner.mode, refiner.sample_pixels, refiner.floor)
         if key != self._key:
             self._record(src, bgr)
             self._key = key

@@ -23,7 +23,7 @@ class Portable(nn.Module):
 
     Args:
         model: the network, in eval mode.
-        pixels: to refine in `sampling`; None takes a sixteenth of the frame.
+        pixels: to refine in `sampling` at most; None takes a sixteenth of the frame.
 
     Input:
         src, bgr: ``(B, 3, H, W)`` frame and plate, RGB, 0..1.

@@ -14,7 +14,7 @@ class Refiner(nn.Module):
 
     Args:
         mode: `sampling`, `thresholding` or `full`.
-        sample_pixels: pixels of each picture to refine in `sampling`.
+        sample_pixels: pixels of each picture to refine in `sampling` at most.
         threshold: error above which `thresholding` refines.
         kernel_size: 3, or 1 to look at no neighbours.
         floor: error up to which `sampling` does not refine.

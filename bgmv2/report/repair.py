@@ -59,10 +59,11 @@ def better(run: RunConfig) -> RunConfig:
     - threshold 0.05 in place of the usual pixels: +0.5 % and 0 % in five stills that expect an error above 0.01; but
       where only an eighth of the usual pixels had been refined, -19 % in the band of three frames of the sample clip.
 
-    What does harm in the same five stills: threshold 0.02, +2.5 % and 0 %; pixels doubled, +4 % and 0 %; all pixels,
-    +19 % and +1 %, because the refiner leaves traces where nothing was wrong. Twice the scale, in six stills enlarged
-    to 1920x1080, +4 % and -9 %: edges gain, holes in a subject grow. The error it expects tells good pictures from bad
-    (rank correlation 0.9 with the true one), but not which of two scales is right for one (0.1).
+    What does harm in the same five stills: threshold 0.02 without a limit of pixels, +2.5 % and 0 %; pixels doubled,
+    +4 % and 0 %; all pixels, +19 % and +1 %, because the refiner leaves traces where nothing was wrong. Twice the
+    scale, in six stills enlarged to 1920x1080, +4 % and -9 %: edges gain, holes in a subject grow. The error it expects
+    tells good pictures from bad (rank correlation 0.9 with the true one), but not which of two scales is right for one
+    (0.1).
 
     Args:
         run: the settings of the first pass.

@@ -65,7 +65,7 @@ class ComposeConfig:
         compression: the camera's files are lossy.
         exposure: strength of the plate's change of exposure and colours, after `bgmv2.plate.photometric` has done its
             best.
-        drift: strength of the change of exposure and colours from the first frame of a clip to its last.
+        drift: strength of the change of exposure and colours from the first frame of a `clip` to its last.
         vignette: the light falls otherwise on the plate than on the frame, by up to a seventh.
         still: the camera stands on a tripod and its exposure is locked: the plate is neither moved nor graded.
         shift: standard deviation of the plate's error of position, as a share of the height.
@@ -149,7 +149,7 @@ class Composer:
         draw = augment.Draw(count, self.generator, self.device)
         camera = self._far(draw, height, width) * self.config.handheld
         scene = Scene(*map(torch.stack, zip(*scenes, strict=True)))
-        return self._film(scene, draw, camera, (height, width), drift=0.0)
+        return self._film(scene, draw, camera, (height, width))
 
     def clip(self, count: int, height: int, width: int) -> Pair:
         """Make one scene in which the subject moves smoothly, and with it a handheld camera; one plate for all frames.
@@ -165,7 +165,7 @@ class Composer:
         room, empty, subject = (x.expand(count, -1, -1, -1) for x in scene)
         subject = augment.perspective(subject, time * self._far(draw, *subject.shape[2:]), outside="zeros")
         camera = time * self._far(draw, height, width) * self.config.handheld
-        drift = self.config.drift * time.unsqueeze(-1)
+        drift = self.config.drift * time.unsqueeze(-1) if self.config.drift > 0 else None
         pair = self._film(Scene(room, empty, subject), draw, camera, (height, width), drift=drift)
         return pair._replace(bgr=pair.bgr[:1].expand_as(pair.bgr))
 
@@ -176,7 +176,7 @@ class Composer:
         camera: torch.Tensor,
         size: tuple[int, int],
         *,
-        drift: float | torch.Tensor,
+        drift: torch.Tensor | None = None,
     ) -> Pair:
         """Light, compose and expose a batch of scenes.
 
@@ -185,7 +185,8 @@ class Composer:
             draw: the batch's random numbers.
             camera: ``(B, 4, 2)`` offsets in pixels: where the camera's movement takes the corners of the frame.
             size: height and width of the pictures.
-            drift: strength of what the camera's exposure has changed by since the clip began, ``(B, 1, 1, 1)``.
+            drift: strength of what the camera's exposure has changed by since the clip began, ``(B, 1, 1, 1)``; None
+                changes nothing.
         """
         config = self.config
         subject = augment.blur(scene.subject, draw.chance(0.25) * draw.uniform(0, size[0] / 200))
@@ -211,7 +212,7 @@ class Composer:
             room, empty = 1 - (1 - room) * left, 1 - (1 - empty) * left
         fgr = self._join(fgr, pha, room, draw)
         room = self._shade(self._mirror(room, fgr, pha, draw), pha, draw)
-        if config.drift > 0:
+        if drift is not None:
             drifted = augment.Grade(draw, strength=drift)
             fgr, room = drifted(fgr), drifted(room)
         src = pha * fgr + (1 - pha) * room

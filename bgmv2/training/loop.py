@@ -283,6 +283,7 @@ class Trainer:
         scales = self.config.joint_scales
         model.backbone_scale = scales[random.Random(f"{self.config.seed} {step}").randrange(len(scales))]
         model.refiner.sample_pixels = round(src.shape[2] * src.shape[3] * self.config.refine_share)
+        model.refiner.floor = self.config.model.refine_floor
 
     @torch.no_grad()
     def _settle(self) -> None:

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torchvision.utils import save_image
 
 from bgmv2.budget import pixels_for, scale_for
+from bgmv2.config import REFINE_FLOOR
 from bgmv2.nn.matting import MattingRefine
 from bgmv2.training.compose import Pair
 
@@ -44,13 +45,14 @@ def answer(model: MattingRefine, pair: Pair, *, coarse: bool) -> tuple[torch.Ten
     """Alpha, foreground, error map and refined patches of a pair, as a user would get them.
 
     Args:
-        model: is left in eval mode, at the scale and with the pixels to refine of `bgmv2.matter`.
+        model: is left in eval mode, at the scale and with the pixels and floor to refine of `bgmv2.matter`.
         pair: of any size.
         coarse: give the base network's answer, because the refiner is not trained yet.
     """
     model.eval()
     height, width = pair.src.shape[2:]
     model.backbone_scale, model.refiner.sample_pixels = scale_for(height, width), pixels_for(height, width)
+    model.refiner.floor = REFINE_FLOOR
     pred_pha, pred_fgr, pha_sm, fgr_sm, err_sm, ref_sm = model(pair.src, pair.bgr)
     if coarse:
         pred_pha, pred_fgr = (F.interpolate(x, size=(height, width), mode="bilinear") for x in (pha_sm, fgr_sm))

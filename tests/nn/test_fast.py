@@ -25,9 +25,12 @@ def _no_gradients():
         yield
 
 
-def assert_same(model, src, bgr, **choices):
+def assert_same(model, src, bgr, *, plain=False, **choices):
+    """Compare answers; `plain` lets the refiner be the one that devices without CUDA have."""
     before = src.clone(), bgr.clone()
-    wanted, got = model(src, bgr), FastMatting(model, **choices)(src, bgr)
+    fast = FastMatting(model, **choices)
+    fast._plain = plain
+    wanted, got = model(src, bgr), fast(src, bgr)
     assert torch.equal(src, before[0]) and torch.equal(bgr, before[1])
     for a, b in zip(wanted[2:5], got[2:5], strict=True):
         assert a.shape == b.shape and (a - b).abs().max() <= TOLERANCE
@@ -50,12 +53,13 @@ def test_all_modes_answer_the_same(mode, kernel_size, fixed):
     assert 0 < ref.mean() <= 1
 
 
+@pytest.mark.parametrize("plain", [False, True], ids=["quick", "plain"])
 @pytest.mark.parametrize("fixed", [False, True], ids=["counted", "fixed"])
-def test_what_lies_below_the_floor_is_left(fixed):
+def test_what_lies_below_the_floor_is_left(fixed, plain):
     model = network(refine_sample_pixels=96 * 128)
     errors = F.interpolate(model(*pair(1, 96, 128))[4], size=(24, 32), mode="bilinear")
     model.refiner.floor = float(errors.median())
-    ref = assert_same(model, *pair(1, 96, 128), fixed=fixed)[5]
+    ref = assert_same(model, *pair(1, 96, 128), plain=plain, fixed=fixed)[5]
     assert 0.3 < ref.mean() < 0.7
 
 
