@@ -16,6 +16,7 @@ from bgmv2.develop import _LOST, Lab, _Lost, matte_against
 from bgmv2.plate.align import Alignment
 from bgmv2.plate.exposure import SAME_LIGHT, Exposure
 from bgmv2.plate.keeper import Keeper
+from bgmv2.plate.temporal import filled
 from bgmv2.plate.views import as_plate
 from bgmv2.report import Inspector
 from bgmv2.video.images import read_image
