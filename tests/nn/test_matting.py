@@ -11,6 +11,8 @@ from torch import nn
 from bgmv2.config import ModelConfig
 from bgmv2.nn.matting import MattingBase, MattingRefine, to_unit
 
+from .conftest import enliven
+
 MODES = ("sampling", "thresholding", "full")
 SIZES = [(37, 53), (1, 40), (40, 1), (1, 1), (5, 3), (3, 5), (32, 48)]
 TOLERANCE = 1e-4
@@ -21,15 +23,7 @@ def weights(backbone, kernel_size=3):
     """Weights that leave no map flat: normalised as if trained, alpha and error spread around 1/2."""
     torch.manual_seed(1)
     model = MattingRefine(ModelConfig(backbone, 0.5, "full", refine_kernel_size=kernel_size))
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 1.0
-    nn.init.normal_(model.decoder.conv4.weight, std=0.02)
-    nn.init.normal_(model.refiner.conv4.weight, std=0.05)
-    with torch.no_grad():
-        model.decoder.conv4.bias.copy_(torch.full((37,), 0.5))
-        model.refiner.conv4.bias.copy_(torch.tensor([0.5, 0.0, 0.0, 0.0]))
-        model.train()(*pair(2, 64, 64))
+    enliven(model, *pair(2, 64, 64))
     return model.state_dict()
 
 
