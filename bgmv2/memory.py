@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import os
+from pathlib import Path
 
 # Of glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
+# After the first number of frames encoders have filled their look-ahead. Memory that grows back within the second is
+# needed, and giving it back again and again would only take time.
+_SETTLED, _NEEDED = 96, 8
+_keeps = False
 
 
 def keep_memory() -> None:
@@ -13,12 +19,48 @@ def keep_memory() -> None:
 
     glibc gives large pieces back to the system at once, and each new one costs a page fault for every 4 KiB: half the
     time of what is done with pictures on the CPU. It also keeps a heap for each thread, which grow one after another.
-    The peak of memory stays what it is, but it is not given back before the process ends; so this is for commands, not
-    for programs that have other things to do.
+    What is freed is not given back before the process ends, or a `Lid` says so; so this is for commands, not for
+    programs that have other things to do.
     """
+    global _keeps
     try:
-        mallopt = ctypes.CDLL(None).mallopt
+        libc = ctypes.CDLL(None)
+        mallopt, _ = libc.mallopt, libc.malloc_trim
     except (AttributeError, OSError, TypeError):
         return
     for option, value in ((_ARENA_MAX, 1), (_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1)):
         mallopt(option, value)
+    _keeps = True
+
+
+class Lid:
+    """Holds a run to the memory that its first frames took; call it after each frame.
+
+    What is freed and kept breaks up: what lives long, as an encoder's look-ahead does, comes to lie between, the next
+    large piece fits nowhere, and the heap grows more and more slowly, but without end. Whenever more is held than after
+    the first frames, what is free goes back to the system. Does nothing without `keep_memory`.
+    """
+
+    def __init__(self) -> None:
+        self._frames = self._trimmed = self._most = 0
+
+    def __call__(self) -> None:
+        """Look whether memory has grown."""
+        if not _keeps:
+            return
+        held = _resident()
+        self._frames += 1
+        if self._frames <= _SETTLED or self._frames - self._trimmed <= _NEEDED:
+            self._most = max(self._most, held)
+        elif held > self._most:
+            self._trimmed = self._frames
+            ctypes.CDLL(None).malloc_trim(0)
+
+
+def _resident() -> int:
+    """Bytes of this process that lie in memory; 0 where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")

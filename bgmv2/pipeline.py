@@ -22,6 +22,7 @@ from bgmv2.doctor import Finding, glance
 from bgmv2.errors import Bgmv2Warning, DamagedRunError, PlateError
 from bgmv2.job import Job, Mark, name_of
 from bgmv2.matter import Matter
+from bgmv2.memory import Lid
 from bgmv2.names import check_blend, check_repeatable, check_shadow, chosen, is_repeatable, keep_inputs, picture_jobs
 from bgmv2.plate.align import Aligner
 from bgmv2.plate.samples import check_twice_readable, most_frames
@@ -191,10 +192,11 @@ def convert(
                 governor=governor,
             )
         )
-        pace = Pace(info.frames, done=begin.frames)
+        pace, lid = Pace(info.frames, done=begin.frames), Lid()
         start = warm = time.perf_counter()
         for developed in () if begin.whole else forth:
             desk.put(developed, start=forth.start)
+            lid()
             if desk.mark.frames == begin.frames + 1:
                 warm = time.perf_counter()
             if desk.mark.frames == 1:  # which has not waited for it

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
 import tracemalloc
 
 import pytest
@@ -42,3 +45,39 @@ def test_frames_and_segments_leave_nothing(tmp_path, make_clip, picture, blind_w
     assert len(taken) == COUNT
     early, late = min(taken[40:60]), min(taken[-20:])
     assert late - early < 100 * 1000, (early, late)
+
+
+# Pieces of a quarter of a MiB, each beside one of 64 bytes that stays: nothing larger fits between them.
+BREAK_UP = """
+import sys
+import numpy as np
+from bgmv2 import memory
+def frames(count):
+    for _ in range(count):
+        lid()
+def broken_up():
+    pieces = [(np.ones(1 << 18, np.uint8), np.ones(64, np.uint8)) for _ in range(800)]
+    return [small for _, small in pieces]
+if "keep" in sys.argv:
+    memory.keep_memory()
+lid = memory.Lid()
+frames(10 if "early" in sys.argv else 100)
+kept = broken_up()
+broken = memory._resident()
+frames(1)
+once = memory._resident()
+needed = np.ones(400 << 20, np.uint8)
+frames(1)
+print(*(size >> 20 for size in (broken - once, broken, lid._most)))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep no memory for us")
+@pytest.mark.parametrize(("words", "is_given_back"), [(["keep"], True), (["keep", "early"], False), ([], False)])
+def test_what_lies_broken_up_is_given_back(words, is_given_back):
+    """Not before the run has settled, and not where memory is another's to deal with."""
+    done = subprocess.run([sys.executable, "-c", BREAK_UP, *words], capture_output=True, text=True, check=True)
+    given_back, broken, most = map(int, done.stdout.split())
+    assert (given_back > 150) == is_given_back
+    # What comes back at once is needed: the lid is lifted.
+    assert (most > broken) == ("keep" in words)

@@ -19,6 +19,7 @@ import numpy as np
 from bgmv2.live.outputs import Outputs
 from bgmv2.live.preview import Preview
 from bgmv2.live.studio import Shown, Studio
+from bgmv2.memory import Lid
 from bgmv2.stream import Latest
 from bgmv2.video.camera import Feed
 
@@ -134,7 +135,7 @@ class Session:
 
     def _loop(self, pictures: Latest[Shown], ended: threading.Event) -> None:
         last: Shown | None = None
-        sent_at = self._clock()
+        sent_at, lid = self._clock(), Lid()
         while not ended.is_set():
             try:
                 shown = pictures.within(_TICK, None)
@@ -144,6 +145,7 @@ class Session:
             if shown is not None:
                 last, sent_at = shown, now
                 self._put(shown)
+                lid()
             elif last is not None and now - sent_at > _ALIVE:
                 sent_at = now
                 self._outputs.repeat(last.picture if self._frozen is None else self._frozen)
