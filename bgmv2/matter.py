@@ -27,6 +27,9 @@ from bgmv2.nn.fast import FastMatting
 from bgmv2.types import Matte, Plate
 
 Picture = np.ndarray | torch.Tensor
+# An alpha so close to 0 or 1 is 0 or 1. The network seldom says exactly so in the midst of a subject, and a grain that
+# nobody sees would be a fiftieth of all that is wrong with alpha.
+_SURE = 3 / 255
 
 
 class Matter:
@@ -172,7 +175,7 @@ class Matter:
             plate: of the same size; one for all pictures of the batch, or one each.
 
         Returns:
-            Float32 tensors on this device, always with a batch dimension.
+            Float32 tensors on this device, always with a batch dimension; an alpha within 3/255 of 0 or 1 is 0 or 1.
 
         Raises:
             ValueError: a shape or type is another, or the sizes differ.
@@ -191,6 +194,7 @@ class Matter:
             matte = self._ask(frames, bgr)
             if self._mirrors:
                 matte = _mean(matte, Matte(*(x.flip(-1) for x in self._ask(frames.flip(-1), bgr.flip(-1)))))
+            matte.pha.masked_fill_(matte.pha < _SURE, 0).masked_fill_(matte.pha > 1 - _SURE, 1)
         return matte
 
     def settings(self, height: int, width: int, *, least: float = 0.0) -> list[Setting]:

@@ -204,7 +204,8 @@ def test_cuda_says_what_the_cpu_says(matter, weights, pair, precision, within):
 
 
 @pytest.mark.parametrize("width", [64, 61])
-def test_a_mirror_image_is_answered_in_the_mirror(weights, pair, width):
+def test_a_mirror_image_is_answered_in_the_mirror(weights, pair, width, monkeypatch):
+    monkeypatch.setattr(matter_module, "_SURE", 0)
     frame, plate = (tensor(x)[..., :width] for x in pair)
     matter, both = Matter(weights, "cpu"), Matter(weights, "cpu", mirror=True)
     one, mean = matter.matte(frame, plate=plate), both.matte(frame, plate=plate)
@@ -238,6 +239,20 @@ def test_what_is_nearly_sure_is_not_refined(picture):
     expected = F.interpolate(matte.err, size=matte.ref.shape[2:], mode="bilinear")
     assert 0 < matte.ref.sum() * 16 < matter.settings(480, 640)[0].pixels
     assert expected[matte.ref == 1].min() > REFINE_FLOOR and expected[matte.ref == 0].max() <= REFINE_FLOOR
+
+
+def test_an_alpha_that_is_nearly_sure_is_sure(weights, pair, monkeypatch):
+    matter = Matter(weights, "cpu")
+    told = torch.tensor([0, 0.011, 0.0125, 0.4, 0.9875, 0.989, 1])
+
+    def answer(src, bgr):
+        _, *others = fast(src, bgr)
+        return torch.zeros_like(src[:, :1]).index_add_(3, torch.arange(7), told.expand(1, 1, 48, 7)), *others
+
+    fast = matter._answer
+    monkeypatch.setattr(matter, "_answer", answer)
+    pha = matter.matte(pair[0], plate=pair[1]).pha[0, 0, 0, :7]
+    assert pha.tolist() == torch.tensor([0, 0, 0.0125, 0.4, 0.9875, 1, 1]).tolist()
 
 
 def test_a_thrifty_matter_looks_less_closely_where_memory_is_short(weights, picture, monkeypatch):
