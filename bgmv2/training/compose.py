@@ -61,7 +61,6 @@ class ComposeConfig:
         spill: the room's light falls on the subject's rim.
         shadow: the subject casts a shadow on the room.
         contact: it darkens what it touches.
-        ambient: this share of the room's light, 0..1, reaches into the deepest of its shadows: black things are darker.
         reflection: the floor mirrors it.
         motion: it moves during the exposure.
         noise: largest standard deviation on frame and plate, 0..1.
@@ -95,7 +94,6 @@ class ComposeConfig:
     spill: float = 0.4
     shadow: float = 0.4
     contact: float = 0.3
-    ambient: float = 0.0
     reflection: float = 0.1
     motion: float = 0.1
     noise: float = 0.05
@@ -292,15 +290,14 @@ class Composer:
         )
         softness = draw.uniform(0, 1) ** 2 * 0.08 * h + 1
         strength = draw.chance(self.config.shadow) * draw.uniform(0.05, 0.6)
-        shaded = room
         if strength.any():
-            shaded = shaded * (1 - strength * augment.wide_blur(augment.perspective(pha, offsets), softness))
+            room = room * (1 - strength * augment.wide_blur(augment.perspective(pha, offsets), softness))
         down = max(1, round(0.015 * h))
         softness = draw.uniform(0.006, 0.03) * h
         strength = draw.chance(self.config.contact) * draw.uniform(0.1, 0.6)
         if strength.any():
-            shaded = shaded * (1 - strength * augment.wide_blur(F.pad(pha, [0, 0, down, -down]), softness))
-        return torch.maximum(shaded, self.config.ambient * room)
+            room = room * (1 - strength * augment.wide_blur(F.pad(pha, [0, 0, down, -down]), softness))
+        return room
 
     def _plate(self, empty: torch.Tensor, draw: augment.Draw) -> torch.Tensor:
         """The room as another exposure saw it, aligned and matched as well as `bgmv2.plate` can."""

@@ -188,14 +188,6 @@ def test_pale_subjects_stand_before_pale_rooms(material, perfect_camera):
     torch.testing.assert_close(pale.src, pale.pha * pale.fgr + (1 - pale.pha) * pale.bgr, rtol=0, atol=2e-3)
 
 
-def test_ambient_light_reaches_into_shadows(material, perfect_camera):
-    shaded = replace(PLAIN, shadow=1, contact=1)
-    dark, lit = (Composer(material, replace(shaded, ambient=share), seed=4).batch(4, 64, 64) for share in (0.0, 0.9))
-    room = (dark.pha < 0.001).expand_as(dark.src) & (dark.bgr > 0.2)
-    assert (dark.src / dark.bgr)[room].min() < 0.85
-    assert (lit.src / lit.bgr)[room].min() > 0.89
-
-
 def test_glossy_parts_are_dark_and_remain_subject(material, perfect_camera):
     plain, glossy = (Composer(material, replace(PLAIN, gloss=share), seed=4).batch(4, 64, 64) for share in (0.0, 1.0))
     assert torch.equal(plain.pha, glossy.pha)
