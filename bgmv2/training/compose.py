@@ -55,8 +55,6 @@ class ComposeConfig:
             what is in it, not by what people look like.
         dark: parts of the subject are nearly black, as hair and suits are: a shadow darkens less.
         pale: parts of the subject are nearly white, as fur and shirts are, and so is the room: paving in the sun.
-        gloss: parts of the subject are black and polished, as helmets and leather are: they show the room, mirrored and
-            dim, and highlights.
         same_color: the subject takes on the colours of what is behind it.
         spill: the room's light falls on the subject's rim.
         shadow: the subject casts a shadow on the room.
@@ -89,7 +87,6 @@ class ComposeConfig:
     pierced: float = 0.0
     dark: float = 0.0
     pale: float = 0.0
-    gloss: float = 0.0
     same_color: float = 0.2
     spill: float = 0.4
     shadow: float = 0.4
@@ -214,8 +211,6 @@ class Composer:
             left = 1 - pale * draw.uniform(0.3, 0.9)
             room, empty = 1 - (1 - room) * left, 1 - (1 - empty) * left
         fgr = self._join(fgr, pha, room, draw)
-        if config.gloss > 0:
-            fgr = self._polish(fgr, room, draw)
         room = self._shade(self._mirror(room, fgr, pha, draw), pha, draw)
         if drift is not None:
             drifted = augment.Grade(draw, strength=drift)
@@ -228,15 +223,6 @@ class Composer:
         bgr = self._plate(empty, draw)
         expose = augment.Camera(draw, noise=config.noise, compression=config.compression)
         return Pair(expose(src), expose(bgr), pha, fgr)
-
-    def _polish(self, fgr: torch.Tensor, room: torch.Tensor, draw: augment.Draw) -> torch.Tensor:
-        """Lacquer parts of the subject black."""
-        _, _, h, w = fgr.shape
-        parts = draw.chance(self.config.gloss) * augment.blobs(draw, h, w, draw.uniform(0.3, 1))
-        mirrored = augment.wide_blur(room.flip(3), draw.uniform(0.005, 0.05) * h)
-        lights = augment.wide_blur(augment.blobs(draw, h, w, draw.uniform(0, 0.05)), draw.uniform(0.003, 0.02) * h)
-        black = draw.uniform(0.02, 0.2) * fgr + draw.uniform(0, 0.35) * mirrored + draw.uniform(0, 0.8) * lights
-        return torch.lerp(fgr, black.clamp(0, 1), parts)
 
     def _join(self, fgr: torch.Tensor, pha: torch.Tensor, room: torch.Tensor, draw: augment.Draw) -> torch.Tensor:
         """Bring the subject's colours towards those of its room."""

@@ -188,14 +188,6 @@ def test_pale_subjects_stand_before_pale_rooms(material, perfect_camera):
     torch.testing.assert_close(pale.src, pale.pha * pale.fgr + (1 - pale.pha) * pale.bgr, rtol=0, atol=2e-3)
 
 
-def test_glossy_parts_are_dark_and_remain_subject(material, perfect_camera):
-    plain, glossy = (Composer(material, replace(PLAIN, gloss=share), seed=4).batch(4, 64, 64) for share in (0.0, 1.0))
-    assert torch.equal(plain.pha, glossy.pha)
-    subject = (plain.pha > 0.99).expand_as(plain.src)
-    assert glossy.fgr[subject].mean() < 0.8 * plain.fgr[subject].mean()
-    torch.testing.assert_close(glossy.src, glossy.pha * glossy.fgr + (1 - glossy.pha) * glossy.bgr, rtol=0, atol=2e-3)
-
-
 def test_an_empty_scene_has_no_alpha(material):
     pair = Composer(material, replace(PLAIN, empty=1), seed=1).batch(2, 32, 32)
     assert pair.pha.max() == 0
