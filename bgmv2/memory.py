@@ -8,9 +8,10 @@ from pathlib import Path
 
 # Of glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
-# After the first number of frames encoders have filled their look-ahead. Memory that grows back within the second is
-# needed, and giving it back again and again would only take time.
-_SETTLED, _NEEDED = 96, 8
+# Encoders have filled their look-ahead after so many frames; until then, what is free is given back every so many.
+_SETTLED, _EVERY = 96, 16
+# Memory that grows back within so many frames is needed, and giving it back again and again would only take time.
+_NEEDED = 8
 _keeps = False
 
 
@@ -37,8 +38,8 @@ class Lid:
     """Holds a run to the memory that its first frames took; call it after each frame.
 
     What is freed and kept breaks up: what lives long, as an encoder's look-ahead does, comes to lie between, the next
-    large piece fits nowhere, and the heap grows more and more slowly, but without end. Whenever more is held than after
-    the first frames, what is free goes back to the system. Does nothing without `keep_memory`.
+    large piece fits nowhere, and the heap grows more and more slowly, but without end. So what is free goes back to the
+    system now and then, and later on whenever more is held than at first. Does nothing without `keep_memory`.
     """
 
     def __init__(self) -> None:
@@ -50,11 +51,14 @@ class Lid:
             return
         held = _resident()
         self._frames += 1
-        if self._frames <= _SETTLED or self._frames - self._trimmed <= _NEEDED:
-            self._most = max(self._most, held)
-        elif held > self._most:
+        learns = self._frames <= _SETTLED
+        since = self._frames - self._trimmed
+        is_due = since == _EVERY if learns else since > _NEEDED and held > self._most
+        if is_due:
             self._trimmed = self._frames
             ctypes.CDLL(None).malloc_trim(0)
+        if learns or since <= _NEEDED:
+            self._most = max(self._most, held)
 
 
 def _resident() -> int:

@@ -61,7 +61,7 @@ def broken_up():
 if "keep" in sys.argv:
     memory.keep_memory()
 lid = memory.Lid()
-frames(10 if "early" in sys.argv else 100)
+frames(10 if "early" in sys.argv else 110)
 kept = broken_up()
 broken = memory._resident()
 frames(1)

@@ -90,6 +90,7 @@ class VideoWriter(ResumableSink):
         self._final: int | None = self._last
         self._is_again = False
         self._store: _Store | None = None
+        self._encoder: VideoCodecContext | None = None
         self._container: OutputContainer | None = None
         self._carrier: Carrier | None = None
         if self._is_whole:
@@ -122,8 +123,8 @@ class VideoWriter(ResumableSink):
         assert isinstance(stream, VideoStream)
         self._stream = stream
         self._set_up(stream.codec_context, tag=container.format.name in ("mp4", "mov"))
-        # The clip's own encoder tells what belongs into the clip's head, and encodes the first segment.
-        self._encoder: VideoCodecContext | None = stream.codec_context
+        # The clip's own encoder only tells what belongs into the clip's head: it stays for as long as the clip is open,
+        # and with it the frames that it looks ahead.
         if origin is not None:
             self._carrier = Carrier(origin, container, stream, info=info, name=self._path)
         self._is_patched = info.aspect != 1 and container.format.name in ("matroska", "webm")
@@ -158,7 +159,7 @@ class VideoWriter(ResumableSink):
             if self._store is None:
                 file = self._file(self._segment, again=self._is_again)
                 self._store = _Store(file, self._choice.codec.store, self._stream)
-                self._encoder = self._encoder or self._new_encoder()
+                self._encoder = self._new_encoder()
             assert self._encoder is not None
             self._store.add(self._encoder.encode(self._coded(as_ordered(pixels, self._encode), pts - self._zero)))
 

@@ -1,4 +1,6 @@
+import ctypes
 import os
+import platform
 import warnings
 from contextlib import contextmanager
 from fractions import Fraction
@@ -52,6 +54,32 @@ def test_a_clip_comes_back(tmp_path, picture, suffix):
     for frame, pixels in zip(frames, pictures, strict=True):
         assert np.abs(frame.pixels.astype(int) - pixels).mean() < 3
     assert left_in(tmp_path) == [path.name]
+
+
+@pytest.mark.skipif(platform.libc_ver() < ("glibc", "2.33"), reason="glibc tells what is in use, from 2.33 on")
+def test_the_frames_that_an_encoder_looks_ahead_are_held_once(tmp_path, picture):
+    """The encoder of a segment goes with it."""
+
+    class Told(ctypes.Structure):
+        _fields_ = [(name, ctypes.c_size_t) for name in ("heap", "a", "b", "c", "mapped", "d", "e", "used", "f", "g")]
+
+    tell = ctypes.CDLL(None).mallinfo2
+    tell.restype = Told
+
+    def encoded(first):
+        for index in range(first, first + 50):
+            writer.write(Frame(pictures[index % 4], index, info.time_base))
+        told = tell()
+        return told.used + told.mapped
+
+    info = VideoInfo(640, 360, rate=Fraction(25), time_base=Fraction(1, 25))
+    pictures = [picture(index, 640, 360) for index in range(4)]
+    with VideoWriter(tmp_path / "out.mp4", info, encode=EncodeConfig(segment=50)) as writer:
+        before = tell()
+        once = encoded(0) - (before.used + before.mapped)
+        writer.checkpoint()
+        twice = encoded(50) - (before.used + before.mapped)
+    assert 10 << 20 < once and twice < 1.2 * once
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm"])
