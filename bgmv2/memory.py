@@ -35,7 +35,7 @@ def keep_memory() -> None:
 
 
 class Lid:
-    """Holds a run to the memory that its first frames took; call it after each frame.
+    """Holds a run to about the memory that its first frames took; call it after each frame.
 
     What is freed and kept breaks up: what lives long, as an encoder's look-ahead does, comes to lie between, the next
     large piece fits nowhere, and the heap grows more and more slowly, but without end. So what is free goes back to the

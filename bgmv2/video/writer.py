@@ -123,8 +123,8 @@ class VideoWriter(ResumableSink):
         assert isinstance(stream, VideoStream)
         self._stream = stream
         self._set_up(stream.codec_context, tag=container.format.name in ("mp4", "mov"))
-        # The clip's own encoder only tells what belongs into the clip's head: it stays for as long as the clip is open,
-        # and with it the frames that it looks ahead.
+        # The clip's own encoder only tells what belongs into the clip's head. It lives as long as the clip, and with it
+        # would the frames that it looks ahead at; so segments have encoders of their own.
         if origin is not None:
             self._carrier = Carrier(origin, container, stream, info=info, name=self._path)
         self._is_patched = info.aspect != 1 and container.format.name in ("matroska", "webm")
